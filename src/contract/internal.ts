@@ -1,0 +1,138 @@
+/**
+ * What workers and the api say to each other over `/internal/v1`.
+ *
+ * Every call carries `Authorization: Bearer WHITTLE_WORKER_TOKEN`; every call about a claimed job also
+ * carries `Whittle-Attempt: n`, the fencing token: when the catalogue knows a newer attempt, the answer
+ * is 409 ATTEMPT_STALE and the worker abandons the job.
+ *
+ * | call                                            | body → answer                               |
+ * | ----------------------------------------------- | ------------------------------------------- |
+ * | POST /jobs/{id}/attempts                        | Claim → Assignment; 409 when not to be run   |
+ * | POST /jobs/{id}/heartbeat                       | Heartbeat → Orders                           |
+ * | POST /jobs/{id}/events                          | EventBatch → 204                             |
+ * | PUT, GET /jobs/{id}/checkpoints/{name}          | bytes, `Content-SHA256` (hex)                |
+ * | PUT /jobs/{id}/artifacts/{file}                 | bytes, `Content-SHA256` (hex)                |
+ * | POST /jobs/{id}/latency                         | LatencyRequest → LatencyAnswer (minutes)     |
+ * | POST /jobs/{id}/outcome                         | Outcome → { state, version? }                |
+ * | GET /datasets/{id}/versions/{n}                 | DatasetManifest                              |
+ * | GET /datasets/{id}/versions/{n}/images          | tar stream: entries `<sha256>`, manifest order |
+ */
+import { type Static, Type } from 'typebox'
+import { Metric, Stage } from './job.ts'
+import { Latency, PublishedReport, VariantName } from './report.ts'
+
+export const Claim = Type.Object(
+  {
+    dispatch: Type.Integer({ minimum: 1, description: 'n of the BullMQ job `<job>-<n>`' }),
+    worker: Type.String({ maxLength: 200, description: 'host:pid, for people' })
+  },
+  { $id: 'Claim', additionalProperties: false }
+)
+export type Claim = Static<typeof Claim>
+
+export const Heartbeat = Type.Object(
+  { progress: Type.Number({ minimum: 0, maximum: 1 }) },
+  { $id: 'Heartbeat', additionalProperties: false }
+)
+export type Heartbeat = Static<typeof Heartbeat>
+
+/** What the api wants of the worker: go on, stop early and publish the best, or give up. */
+export const Orders = Type.Object(
+  { order: Type.Union([Type.Literal('continue'), Type.Literal('stop'), Type.Literal('cancel')]) },
+  { $id: 'Orders' }
+)
+export type Orders = Static<typeof Orders>
+
+export const JobEvent = Type.Union(
+  [
+    Type.Object({
+      type: Type.Literal('stage'),
+      stage: Stage,
+      progress: Type.Number({ minimum: 0, maximum: 1 })
+    }),
+    Type.Object({ type: Type.Literal('metric'), metric: Metric }),
+    Type.Object({
+      type: Type.Literal('log'),
+      at: Type.String(),
+      level: Type.Union([Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')]),
+      message: Type.String({ maxLength: 10_000 })
+    })
+  ],
+  { $id: 'JobEvent' }
+)
+export type JobEvent = Static<typeof JobEvent>
+
+export const EventBatch = Type.Object(
+  { events: Type.Array(JobEvent, { maxItems: 1000 }) },
+  { $id: 'EventBatch', additionalProperties: false }
+)
+export type EventBatch = Static<typeof EventBatch>
+
+export const LatencyRequest = Type.Object(
+  {
+    variants: Type.Array(Type.Object({ variant: VariantName, file: Type.String() }), {
+      minItems: 1,
+      maxItems: 8
+    }),
+    batch: Type.Integer({ minimum: 1, maximum: 1024 }),
+    threads: Type.Integer({ minimum: 1, maximum: 256 }),
+    runs: Type.Integer({ minimum: 10, maximum: 10_000 })
+  },
+  { $id: 'LatencyRequest', additionalProperties: false }
+)
+export type LatencyRequest = Static<typeof LatencyRequest>
+
+export const LatencyAnswer = Type.Object(
+  { latencies: Type.Record(Type.String(), Latency) },
+  { $id: 'LatencyAnswer' }
+)
+export type LatencyAnswer = Static<typeof LatencyAnswer>
+
+export const Outcome = Type.Union(
+  [
+    Type.Object({
+      kind: Type.Literal('completed'),
+      report: PublishedReport,
+      stopReason: Type.Union([Type.String(), Type.Null()])
+    }),
+    /** A failure that a retry cannot cure; `code` is one of `errors.ts`. */
+    Type.Object({ kind: Type.Literal('failed'), code: Type.String(), detail: Type.String() }),
+    Type.Object({ kind: Type.Literal('cancelled') }),
+    /** The worker shuts down: dispatch the job again, nothing is counted against it. */
+    Type.Object({ kind: Type.Literal('released') }),
+    /** The trainer ended unasked. Three in a row without checkpoint progress fail the job. */
+    Type.Object({
+      kind: Type.Literal('crashed'),
+      exitCode: Type.Union([Type.Integer(), Type.Null()]),
+      signal: Type.Union([Type.String(), Type.Null()]),
+      progressed: Type.Boolean(),
+      detail: Type.String({ maxLength: 20_000 })
+    })
+  ],
+  { $id: 'Outcome' }
+)
+export type Outcome = Static<typeof Outcome>
+
+export const DatasetManifest = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    version: Type.Integer(),
+    hash: Type.String(),
+    labels: Type.Array(Type.String(), { description: 'Class names in class-index order' }),
+    images: Type.Array(
+      Type.Object({
+        sha256: Type.String(),
+        label: Type.Integer({ description: 'Index into labels' }),
+        split: Type.Union([
+          Type.Literal('train'),
+          Type.Literal('validation'),
+          Type.Literal('test')
+        ]),
+        bytes: Type.Integer()
+      })
+    )
+  },
+  { $id: 'DatasetManifest' }
+)
+export type DatasetManifest = Static<typeof DatasetManifest>

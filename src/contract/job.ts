@@ -1,0 +1,78 @@
+/** Jobs as callers write and read them: the spec, the job document, metrics. */
+import { type Static, Type } from 'typebox'
+import { presets, Recipe, ResolvedRecipe } from './recipe.ts'
+
+export const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' })
+
+export const JobSpec = Type.Object(
+  {
+    dataset: Type.String({
+      pattern:
+        '^[a-z0-9][a-z0-9._-]{0,62}(@[1-9][0-9]{0,8})?$|^ds_[A-Za-z0-9]+(@[1-9][0-9]{0,8})?$',
+      description: 'Name or id; `digits` is the newest version, `digits@3` the third'
+    }),
+    model: Name,
+    seed: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffffffff })),
+    alias: Type.Optional(Name),
+    recipe: Type.Optional(
+      Type.Union([...presets.map((p) => Type.Literal(p)), Recipe], {
+        description: 'A preset by name, or a recipe that extends one'
+      })
+    ),
+    limits: Type.Optional(
+      Type.Object(
+        { seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000 })) },
+        { additionalProperties: false }
+      )
+    )
+  },
+  { $id: 'JobSpec', additionalProperties: false }
+)
+export type JobSpec = Static<typeof JobSpec>
+
+export const jobKinds = ['train', 'optimize', 'evaluate', 'trial'] as const
+export const jobStates = ['queued', 'running', 'completed', 'failed', 'cancelled'] as const
+export type JobState = (typeof jobStates)[number]
+export const stages = ['prepare', 'train', 'prune', 'quantize', 'evaluate', 'publish'] as const
+export const Stage = Type.Union(stages.map((s) => Type.Literal(s)))
+export type Stage = Static<typeof Stage>
+
+export const Metric = Type.Object(
+  {
+    stage: Stage,
+    epoch: Type.Integer({ minimum: 1 }),
+    at: Type.String(),
+    loss: Type.Number(),
+    accuracy: Type.Number(),
+    validation: Type.Object({ loss: Type.Number(), accuracy: Type.Number() }),
+    learningRate: Type.Number(),
+    imagesPerSecond: Type.Number()
+  },
+  { $id: 'Metric' }
+)
+export type Metric = Static<typeof Metric>
+
+/** What a trainer must know of its job. Handed out when a worker claims an attempt. */
+export const Assignment = Type.Object(
+  {
+    job: Type.String(),
+    attempt: Type.Integer({ minimum: 1 }),
+    dataset: Type.Object({
+      id: Type.String(),
+      name: Type.String(),
+      version: Type.Integer(),
+      hash: Type.String()
+    }),
+    model: Type.String(),
+    seed: Type.Integer(),
+    recipe: ResolvedRecipe,
+    /** Seconds of running time that remain, or null without a limit. */
+    secondsLeft: Type.Union([Type.Number(), Type.Null()]),
+    /** Newest first; the trainer falls back to the next when one is damaged. */
+    checkpoints: Type.Array(
+      Type.Object({ name: Type.String(), sha256: Type.String(), bytes: Type.Integer() })
+    )
+  },
+  { $id: 'Assignment' }
+)
+export type Assignment = Static<typeof Assignment>
