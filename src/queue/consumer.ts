@@ -1,0 +1,64 @@
+/**
+ * Takes dispatches out of Redis, for workers (jobs) and the api (imports).
+ *
+ * The process that calls this must never be busy for long: BullMQ renews locks by timers of its event
+ * loop. When a lock is lost all the same, the run is aborted, because another process may hold it.
+ */
+import { Worker } from 'bullmq'
+import Value from 'typebox/value'
+import { connect } from './connection.ts'
+import { Dispatch, defaultPrefix, type QueueName, queueNames } from './names.ts'
+
+export interface ConsumerOptions {
+  readonly redisUrl: string
+  readonly prefix?: string
+  /** How many dispatches run at once. @default 1 */
+  readonly concurrency?: number
+  /**
+   * Runs one dispatch to its end. Must settle; whatever it throws ends the dispatch and nothing else.
+   * `signal` aborts when the lock was lost.
+   */
+  readonly run: (dispatch: Dispatch, signal: AbortSignal) => Promise<void>
+  readonly onError?: (error: Error) => void
+}
+
+export interface Consumer {
+  /** Takes nothing new. Running dispatches go on. */
+  pause(): Promise<void>
+  /** Waits for running dispatches, then leaves Redis. */
+  close(): Promise<void>
+}
+
+export const consumeJobs = (options: ConsumerOptions): Consumer => consume(queueNames.jobs, options)
+
+export const consumeImports = (options: ConsumerOptions): Consumer =>
+  consume(queueNames.imports, options)
+
+function consume(name: QueueName, options: ConsumerOptions): Consumer {
+  const { redisUrl, prefix = defaultPrefix, concurrency = 1, run, onError = () => {} } = options
+  const connection = connect(redisUrl, { mode: 'consumer', onError })
+  const worker = new Worker<Dispatch>(
+    name,
+    // BullMQ hands out the signal only to processors that declare three parameters.
+    async (job, _token, signal) => {
+      if (!Value.Check(Dispatch, job.data)) {
+        throw new TypeError(`Cannot run dispatch ${job.id}: received ${JSON.stringify(job.data)}`)
+      }
+      await run(job.data, signal ?? new AbortController().signal)
+    },
+    // A dispatch whose process died is handed out again; the catalogue decides what becomes of it.
+    { connection, prefix, concurrency, lockDuration: 60_000, maxStalledCount: 10 }
+  )
+  worker.on('error', onError)
+  worker.on('failed', (_job, error) => onError(error))
+  worker.on('lockRenewalFailed', (ids) => {
+    for (const id of ids) worker.cancelJob(id, 'lock lost')
+  })
+  return {
+    pause: async () => worker.pause(true),
+    async close() {
+      await worker.close()
+      connection.disconnect()
+    }
+  }
+}
