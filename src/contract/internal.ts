@@ -7,6 +7,7 @@
  *
  * | call                                            | body → answer                               |
  * | ----------------------------------------------- | ------------------------------------------- |
+ * | PUT /workers/{id}                               | WorkerStatus → 204, every 10 s (id: host-pid) |
  * | POST /jobs/{id}/attempts                        | Claim → Assignment; 409 when not to be run   |
  * | POST /jobs/{id}/heartbeat                       | Heartbeat → Orders                           |
  * | POST /jobs/{id}/events                          | EventBatch → 204                             |
@@ -20,6 +21,29 @@
 import { type Static, Type } from 'typebox'
 import { Metric, Stage } from './job.ts'
 import { Latency, PublishedReport, VariantName } from './report.ts'
+
+/** The training engine that a worker's trainers use, and why. */
+export const EngineInfo = Type.Object(
+  {
+    name: Type.Union([Type.Literal('tensorflow'), Type.Literal('wasm')]),
+    version: Type.String({ maxLength: 100 }),
+    reason: Type.String({ maxLength: 2000 }),
+    threads: Type.Integer({ minimum: 1 })
+  },
+  { $id: 'EngineInfo' }
+)
+export type EngineInfo = Static<typeof EngineInfo>
+
+/** A worker's sign of life; one that has been silent for 30 s counts as gone. */
+export const WorkerStatus = Type.Object(
+  {
+    engine: EngineInfo,
+    slots: Type.Integer({ minimum: 1 }),
+    busy: Type.Integer({ minimum: 0 })
+  },
+  { $id: 'WorkerStatus', additionalProperties: false }
+)
+export type WorkerStatus = Static<typeof WorkerStatus>
 
 export const Claim = Type.Object(
   {

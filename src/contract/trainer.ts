@@ -3,6 +3,7 @@
  *
  * The trainer has a scratch folder and this channel, nothing else; it exits when the channel closes.
  */
+import type { EngineInfo } from './internal.ts'
 import type { Assignment, Metric, Stage } from './job.ts'
 import type { Latency, PublishedReport, VariantName } from './report.ts'
 
@@ -16,6 +17,8 @@ export interface TrainerPaths {
 }
 
 export type ToTrainer =
+  /** Load the engine, answer `engine`, exit. A worker's first question at start. */
+  | { readonly type: 'probe' }
   | { readonly type: 'start'; readonly assignment: Assignment; readonly paths: TrainerPaths }
   /** cancel: end at once. stop: end the current stage early and go on. checkpoint: write one and exit 0. */
   | { readonly type: 'order'; readonly order: 'cancel' | 'stop' | 'checkpoint' }
@@ -23,7 +26,8 @@ export type ToTrainer =
   | { readonly type: 'latency-failed'; readonly detail: string }
 
 export type FromTrainer =
-  | { readonly type: 'ready' }
+  /** The engine is loaded. The answer to `probe`, and the first message of a started job. */
+  | { readonly type: 'engine'; readonly engine: EngineInfo }
   | { readonly type: 'stage'; readonly stage: Stage; readonly progress: number }
   | { readonly type: 'metric'; readonly metric: Metric }
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
