@@ -175,10 +175,15 @@ export function isLoopback(host: string): boolean {
 }
 
 function convert(name: Setting, text: string | undefined): unknown {
-  const schema: { type?: string; default?: unknown } = Settings.properties[name]
+  const schema = describe(name)
   const given = text?.trim() ?? ''
   if (given === '') return schema.default
   return schema.type === 'integer' && /^-?\d{1,15}$/.test(given) ? Number(given) : given
+}
+
+/** The part of a variable's schema that is the same for every type. */
+function describe(name: Setting): { readonly type?: string; readonly default: unknown } {
+  return Settings.properties[name] as object as { type?: string; default: unknown }
 }
 
 function typeFault(name: Setting, value: unknown): string[] {
