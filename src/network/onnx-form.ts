@@ -8,6 +8,17 @@ import type { Node, Shape } from './graph.ts'
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
 
+export interface WeightLayout {
+  /** Our shape is first seen as this one (same size): splits the rows of a dense kernel. */
+  readonly from?: Shape
+  /** Then axis i of the result is axis permutation[i]. */
+  readonly permutation?: readonly number[]
+  /** Then the result is given this shape. */
+  readonly shape?: Shape
+  /** The axis of output channels in the result; the scales of a quantized kernel run along it. Default 0. */
+  readonly channelAxis?: number
+}
+
 export interface OnnxEmitter {
   /** Adds a node with one output and returns that output's name. Numbers are INT, {float} is FLOAT. */
   add(
@@ -15,14 +26,23 @@ export interface OnnxEmitter {
     inputs: readonly string[],
     attributes?: Readonly<Record<string, OnnxAttribute>>
   ): string
-  /** A parameter as initializer, its axes permuted by `permutation` and then reshaped to `shape`. */
-  weight(
-    node: Node,
-    role: string,
-    layout?: { readonly permutation?: readonly number[]; readonly shape?: Shape }
-  ): string
+  /** A parameter as initializer, in the layout given. */
+  weight(node: Node, role: string, layout?: WeightLayout): string
   /** An int64 constant (shapes, axes). */
   integers(values: readonly number[]): string
+  /** A float32 constant without dimensions. */
+  scalar(value: number): string
+  /**
+   * Quantizes an intermediate result the way the node's output will be; in a float export, nothing.
+   *
+   * ONNX Runtime fuses `DQ → op → Q` one op at a time, so a node that takes two ops settles between them.
+   */
+  settle(node: Node, name: string): string
+  /**
+   * Whether a flattened tensor runs in channel, row, column order in the emitted graph. When false it
+   * runs as ours does: row, column, channel.
+   */
+  isChannelsFirst(id: string): boolean
   /** Our shape ([h, w, c] or [c]) of a node's output or of `images`. */
   shapeOf(id: string): Shape
 }

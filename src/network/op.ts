@@ -35,6 +35,8 @@ export interface ParamRole {
   readonly trainable: boolean
   /** Whether weight decay applies. True for kernels only. */
   readonly decay: boolean
+  /** Whether a node may go without it (a convolution before batch norm has no bias). */
+  readonly optional?: boolean
 }
 
 export interface OpDefinition {
@@ -55,8 +57,16 @@ export interface OpDefinition {
   ): Tensor
   /** Multiply-accumulates for one image. */
   macs(inputs: readonly Shape[], node: Node): number
-  /** Declares which parameter axes share channels with which tensors; returns the output's channels. */
-  channels(tracer: ChannelTracer, inputs: readonly ChannelIds[], node: Node): ChannelIds
+  /**
+   * Declares which parameter axes share channels with which tensors; returns the output's channels.
+   * `shapes` are those of the inputs: flatten needs the number of positions.
+   */
+  channels(
+    tracer: ChannelTracer,
+    inputs: readonly ChannelIds[],
+    node: Node,
+    shapes: readonly Shape[]
+  ): ChannelIds
   /** Emits the op in NCHW; returns the name of its output. */
   onnx(emitter: OnnxEmitter, inputs: readonly string[], node: Node): string
 }

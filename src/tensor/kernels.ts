@@ -23,6 +23,18 @@ export interface BatchNormOptions {
   readonly epsilon: number
 }
 
+export interface DropoutOptions {
+  readonly rate: number
+  /** int32 [2]. */
+  readonly seed: Tensor
+  readonly salt: number
+}
+
+export interface NormalizeOptions {
+  readonly scale: number
+  readonly zeroPoint: number
+}
+
 export interface BatchNormResult {
   readonly y: Tensor
   /** Batch statistics [c]; the variance is the biased one on every engine. */
@@ -62,12 +74,17 @@ export interface Kernels {
   globalAvgPool(x: Tensor): Tensor
   add(a: Tensor, b: Tensor): Tensor
   concat(xs: readonly Tensor[], axis: number): Tensor
+  /** (x - zeroPoint) * scale, in this order: what DequantizeLinear does to the pixels when serving. */
+  normalize(x: Tensor, options: NormalizeOptions): Tensor
   reshape(x: Tensor, shape: readonly number[]): Tensor
   softmax(x: Tensor): Tensor
   /** Uniform [0, 1) noise; a pure function of shape and seed (int32 [2]), stateless on every engine. */
   uniform(shape: readonly number[], seed: Tensor): Tensor
-  /** Inverted dropout with noise from `uniform`. */
-  dropout(x: Tensor, rate: number, seed: Tensor): Tensor
+  /**
+   * Inverted dropout with noise from `uniform`; `salt` (a non-negative int32, constant of the node) is
+   * mixed into the seed, so that two dropouts of one pass draw different noise.
+   */
+  dropout(x: Tensor, options: DropoutOptions): Tensor
   /** logits [n, k], targets [n, k] (rows sum to one) → loss of every row [n]. */
   softmaxCrossEntropy(logits: Tensor, targets: Tensor): Tensor
   /** Images [n, h, w, c]; one projective matrix of 8 numbers per image [n, 8], output → input coordinates. */
@@ -85,7 +102,7 @@ export interface Kernels {
 /** What changes from one forward pass to another. */
 export interface ForwardContext {
   readonly training: boolean
-  /** int32 [2]; only read when training. Ops mix their own id into it. */
+  /** int32 [2]; only read when training. Dropout mixes a salt of its own into it. */
   readonly seed: Tensor | undefined
   /** Called by batch norm with the statistics of the batch, for each parameter name. */
   readonly onStatistics?: (parameter: string, batchValue: Tensor) => void
