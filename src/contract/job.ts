@@ -15,7 +15,7 @@ export const JobSpec = Type.Object(
     seed: Type.Optional(Type.Integer({ minimum: 0, maximum: 0xffffffff })),
     alias: Type.Optional(Name),
     recipe: Type.Optional(
-      Type.Union([...presets.map((p) => Type.Literal(p)), Recipe], {
+      Type.Union([Type.Enum(presets), Recipe], {
         description: 'A preset by name, or a recipe that extends one'
       })
     ),
@@ -34,7 +34,7 @@ export const jobKinds = ['train', 'optimize', 'evaluate', 'trial'] as const
 export const jobStates = ['queued', 'running', 'completed', 'failed', 'cancelled'] as const
 export type JobState = (typeof jobStates)[number]
 export const stages = ['prepare', 'train', 'prune', 'quantize', 'evaluate', 'publish'] as const
-export const Stage = Type.Union(stages.map((s) => Type.Literal(s)))
+export const Stage = Type.Enum(stages)
 export type Stage = Static<typeof Stage>
 
 export const Metric = Type.Object(

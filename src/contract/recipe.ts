@@ -73,20 +73,14 @@ export const precisions = ['int8'] as const
 export const calibrations = ['minmax', 'percentile', 'entropy', 'mse'] as const
 export const criteria = ['l2', 'batch-norm-scale', 'taylor'] as const
 
-const literals = <const T extends readonly string[]>(values: T, options: TSchemaOptions = {}) =>
-  Type.Union(
-    values.map((v) => Type.Literal(v as T[number])),
-    options
-  )
-
 export const NetworkChoice = Type.Object(
   {
-    architecture: literals(architectures),
+    architecture: Type.Enum(architectures),
     depth: Type.Integer({ minimum: 8, maximum: 110, description: 'resnet-cifar: 6n+2' }),
     width: Type.Number({ minimum: 0.125, maximum: 8, description: 'Channel multiplier' }),
     inputSize: Type.Integer({ minimum: 8, maximum: 256, description: 'Side in pixels' }),
     channels: Type.Union([Type.Literal(1), Type.Literal(3)]),
-    resize: literals(resizeModes)
+    resize: Type.Enum(resizeModes)
   },
   closed
 )
@@ -140,7 +134,7 @@ export const PruneOptions = Type.Object(
   {
     method: Type.Literal('channel'),
     macs: Type.Number({ minimum: 0.05, maximum: 1, description: 'Share of the MACs that is kept' }),
-    criterion: literals(criteria),
+    criterion: Type.Enum(criteria),
     roundTo: Type.Integer({ minimum: 1, maximum: 64, description: 'Kept widths: multiples of it' }),
     epochs: Type.Integer({ minimum: 0, maximum: 10_000, description: 'Fine-tuning epochs' }),
     learningRate: Type.Number({ exclusiveMinimum: 0, maximum: 10 }),
@@ -153,8 +147,8 @@ export type PruneOptions = Static<typeof PruneOptions>
 
 export const QuantizeOptions = Type.Object(
   {
-    precision: literals(precisions),
-    calibration: literals(calibrations),
+    precision: Type.Enum(precisions),
+    calibration: Type.Enum(calibrations),
     images: Type.Integer({ minimum: 1, maximum: 10_000, description: 'Calibration images' })
   },
   closed
@@ -166,7 +160,7 @@ export const presets = ['balanced'] as const
 /** A recipe with every choice made; what a trainer is given and what a job shows. */
 export const ResolvedRecipe = Type.Object(
   {
-    preset: literals(presets),
+    preset: Type.Enum(presets),
     network: NetworkChoice,
     augment: Type.Array(AugmentOp, { maxItems: 32 }),
     train: TrainOptions,
@@ -185,7 +179,7 @@ const partialOptimizer = Type.Union([
 /** What a caller may write. Explicit values are constraints; the rest is resolved with a reason. */
 export const Recipe = Type.Object(
   {
-    extends: Type.Optional(literals(presets)),
+    extends: Type.Optional(Type.Enum(presets)),
     network: Type.Optional(Type.Partial(NetworkChoice, closed)),
     augment: Type.Optional(Type.Array(AugmentOp, { maxItems: 32 })),
     train: Type.Optional(

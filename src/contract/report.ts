@@ -7,7 +7,7 @@
 import { type Static, Type } from 'typebox'
 
 export const variantNames = ['baseline', 'pruned', 'int8'] as const
-export const VariantName = Type.Union(variantNames.map((v) => Type.Literal(v)))
+export const VariantName = Type.Enum(variantNames)
 export type VariantName = Static<typeof VariantName>
 
 const Interval = Type.Array(Type.Number(), { minItems: 2, maxItems: 2 })
