@@ -1,0 +1,42 @@
+/**
+ * How every role ends: on SIGTERM or SIGINT, when its parent says so, and when its parent is gone.
+ *
+ * Ctrl-C in a terminal reaches all processes of `npm start` at once; a role with a parent therefore
+ * leaves SIGINT to it, so that workers end before the api that they report to.
+ */
+import type { Logger } from 'pino'
+
+/** 78 is EX_CONFIG of sysexits(3): `npm start` does not restart a role that ends with it. */
+export const exitCodes = { done: 0, failed: 1, cannotStart: 78 } as const
+
+/** Runs `close` once, when the process is asked to end, then exits. A second signal exits at once. */
+export function onEnd(log: Logger, close: () => Promise<void>): void {
+  const hasParent = process.send !== undefined
+  let ending = false
+  const end = (why: string): void => {
+    if (ending) return
+    ending = true
+    log.info({ why }, 'ending')
+    close().then(
+      () => process.exit(exitCodes.done),
+      (error) => {
+        log.error({ err: error }, 'ending failed')
+        process.exit(exitCodes.failed)
+      }
+    )
+  }
+  const signalled = (signal: NodeJS.Signals): void => {
+    if (ending) process.exit(exitCodes.failed)
+    end(signal)
+  }
+  process.on('SIGTERM', signalled)
+  process.on('SIGINT', hasParent ? () => {} : signalled)
+  process.on('message', (message) => {
+    if (isShutdown(message)) end('asked by the parent')
+  })
+  process.on('disconnect', () => end('the parent is gone'))
+}
+
+function isShutdown(message: unknown): boolean {
+  return (message as { type?: unknown } | null)?.type === 'shutdown'
+}
