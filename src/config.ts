@@ -50,13 +50,10 @@ export const Settings = Type.Object({
     pattern: '^[A-Za-z0-9_{}-]{1,64}$',
     description: 'First part of every key in Redis, for several whittles on one Redis'
   }),
-  WHITTLE_ENGINE: Type.Union(
-    engines.map((e) => Type.Literal(e)),
-    {
-      default: 'auto',
-      description: 'What trains: `auto` takes tensorflow if it was set up, else wasm'
-    }
-  ),
+  WHITTLE_ENGINE: Type.Enum(engines, {
+    default: 'auto',
+    description: 'What trains: `auto` takes tensorflow if it was set up, else wasm'
+  }),
   WHITTLE_THREADS: count(256, 0, 'Threads of a trainer; 0 takes one per core'),
   WHITTLE_WORKER_CONCURRENCY: Type.Integer({
     minimum: 1,
@@ -86,10 +83,10 @@ export const Settings = Type.Object({
     0,
     'Bytes of memory that a job may be estimated to need; 0 takes four fifths of the memory of the machine'
   ),
-  WHITTLE_LOG_LEVEL: Type.Union(
-    logLevels.map((l) => Type.Literal(l)),
-    { default: 'info', description: 'Least level that is logged' }
-  )
+  WHITTLE_LOG_LEVEL: Type.Enum(logLevels, {
+    default: 'info',
+    description: 'Least level that is logged'
+  })
 })
 export type Settings = Static<typeof Settings>
 export type Setting = keyof Settings
@@ -195,8 +192,8 @@ function typeFault(name: Setting, value: unknown): string[] {
 
 /** What a schema asks for, in words. */
 export function expectation(schema: object): string {
-  const { anyOf, type, minimum, maximum, pattern } = schema as Record<string, unknown>
-  if (Array.isArray(anyOf)) return `one of ${anyOf.map((s) => s.const).join(', ')}`
+  const { enum: choices, type, minimum, maximum, pattern } = schema as Record<string, unknown>
+  if (Array.isArray(choices)) return `one of ${choices.join(', ')}`
   if (type === 'integer') return `an integer from ${minimum} to ${maximum}`
   return pattern === undefined ? 'a text' : `a text that matches ${pattern}`
 }
