@@ -53,6 +53,9 @@ export const errorCatalogue = {
   IMAGE_TRUNCATED: kind(422, 'The image ends too early'),
   IMAGE_UNREADABLE: kind(422, 'The image cannot be decoded'),
   IMAGE_TOO_LARGE: kind(422, 'The image has too many pixels'),
+  ARCHIVE_ENTRY_INVALID: kind(422, 'The archive entry cannot be used'),
+  IMAGE_UNLABELLED: kind(422, 'The image has no label'),
+  LABEL_INVALID: kind(422, 'The label cannot be used'),
   IMAGE_LABEL_CONFLICT: kind(422, 'The same image was given under several labels'),
   // Jobs
   JOB_NOT_FOUND: kind(404, 'There is no such job'),
@@ -114,4 +117,15 @@ export class ServiceError extends Error {
   get status(): number {
     return errorCatalogue[this.code].status
   }
+}
+
+/** DISK_FULL when `error` says so, else `error` unchanged. `doing` completes the detail: `store the file`. */
+export function asDiskError(error: unknown, doing: string): unknown {
+  const { code } = (error ?? {}) as { readonly code?: unknown }
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+  return new ServiceError('DISK_FULL', {
+    detail: `Cannot ${doing}: no room is left on the disk (${code})`,
+    retryAfter: 60,
+    cause: error
+  })
 }

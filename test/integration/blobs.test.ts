@@ -1,0 +1,86 @@
+/** The blob store on a real file system. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { openBlobs } from '../../src/blob/blobs.ts'
+import { asDiskError, ServiceError } from '../../src/errors.ts'
+
+async function folder(t: TestContext) {
+  const dir = await mkdtemp(join(tmpdir(), 'whittle-blobs-'))
+  t.after(() => rm(dir, { recursive: true, force: true }))
+  return dir
+}
+const digest = (data: string) => createHash('sha256').update(data).digest('hex')
+const text = async (stream: AsyncIterable<Uint8Array>) =>
+  Buffer.concat(await Array.fromAsync(stream)).toString()
+async function* chunks(...parts: string[]) {
+  for (const part of parts) yield Buffer.from(part)
+}
+const codeOf = (code: string) => (error: unknown) =>
+  error instanceof ServiceError && error.code === code
+
+test('put() stores a stream under its digest, once', async (t) => {
+  const blobs = await openBlobs(await folder(t))
+  const first = await blobs.put(chunks('hel', 'lo'))
+  assert.deepEqual(first, { sha256: digest('hello'), bytes: 5 })
+  assert.deepEqual(await blobs.put(Buffer.from('hello')), first)
+  assert.equal(await text(blobs.read(first.sha256)), 'hello')
+  assert.equal(await text(blobs.read(first.sha256, { start: 1, end: 3 })), 'ell')
+  assert.equal(await blobs.size(first.sha256), 5)
+  assert.deepEqual(
+    (await Array.fromAsync(blobs.list())).map((b) => b.sha256),
+    [first.sha256]
+  )
+  await blobs.delete(first.sha256)
+  assert.equal(await blobs.has(first.sha256), false)
+})
+
+test('put() leaves nothing behind when it refuses', async (t) => {
+  const dir = await folder(t)
+  const blobs = await openBlobs(dir)
+  await assert.rejects(blobs.put(chunks('hello'), { maxBytes: 4 }), codeOf('REQUEST_TOO_LARGE'))
+  await assert.rejects(
+    blobs.put(chunks('hello'), { expectSha256: digest('other') }),
+    codeOf('REQUEST_MALFORMED')
+  )
+  async function* failing() {
+    yield Buffer.from('half')
+    throw new Error('client went away')
+  }
+  await assert.rejects(blobs.put(failing()), /client went away/)
+  assert.deepEqual(await readdir(join(dir, 'staging')), [])
+  assert.deepEqual(await Array.fromAsync(blobs.list()), [])
+})
+
+test('openBlobs() removes what a killed process left half-written', async (t) => {
+  const dir = await folder(t)
+  await openBlobs(dir)
+  await writeFile(join(dir, 'staging', 'half'), 'x')
+  await openBlobs(dir)
+  assert.deepEqual(await readdir(join(dir, 'staging')), [])
+})
+
+test('adopt() moves a file in', async (t) => {
+  const dir = await folder(t)
+  const blobs = await openBlobs(join(dir, 'store'))
+  await writeFile(join(dir, 'file'), 'hello')
+  await blobs.adopt(join(dir, 'file'), digest('hello'))
+  assert.equal(await readFile(blobs.path(digest('hello')), 'utf8'), 'hello')
+})
+
+test('path() refuses what is no digest', async (t) => {
+  const blobs = await openBlobs(await folder(t))
+  assert.throws(() => blobs.path('../../etc/passwd'), TypeError)
+})
+
+test('asDiskError() names a full disk and passes on the rest', () => {
+  const full = Object.assign(new Error('write'), { code: 'ENOSPC' })
+  const named = asDiskError(full, 'store the file')
+  assert.ok(named instanceof ServiceError)
+  assert.equal(named.status, 507)
+  const other = Object.assign(new Error('write'), { code: 'EACCES' })
+  assert.equal(asDiskError(other, 'store the file'), other)
+})
