@@ -39,10 +39,10 @@ export interface OnnxEmitter {
    */
   settle(node: Node, name: string): string
   /**
-   * Whether a flattened tensor runs in channel, row, column order in the emitted graph. When false it
-   * runs as ours does: row, column, channel.
+   * [h, w, c] of a flattened tensor that runs in channel, row, column order in the emitted graph;
+   * undefined when it runs as ours does: row, column, channel.
    */
-  isChannelsFirst(id: string): boolean
+  channelsFirst(id: string): Shape | undefined
   /** Our shape ([h, w, c] or [c]) of a node's output or of `images`. */
   shapeOf(id: string): Shape
 }
