@@ -1,0 +1,106 @@
+/**
+ * The only writer of `application/problem+json` (RFC 9457).
+ *
+ * A ServiceError says itself what it is; what Fastify and Node refuse is translated; anything else is
+ * a bug and becomes an opaque 500 whose cause is in the log under the same request id.
+ */
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Problem } from '../../contract/problem.ts'
+import { type ErrorCode, errorCatalogue, ServiceError } from '../../errors.ts'
+
+export const problemType = 'application/problem+json'
+
+interface Occurrence {
+  readonly instance?: string
+  readonly requestId?: string
+}
+
+/** The problem document of anything that was thrown. */
+export function problemOf(error: unknown, occurrence: Occurrence = {}): Problem {
+  const { code, detail, errors } = toServiceError(error)
+  const { status, title } = errorCatalogue[code]
+  return {
+    type: `/problems/${code.toLowerCase().replaceAll('_', '-')}`,
+    title,
+    status,
+    detail,
+    code,
+    ...occurrence,
+    ...(errors === undefined ? {} : { errors: [...errors] })
+  }
+}
+
+/** Handles errors of hooks and handlers. */
+export function problems(app: FastifyInstance): void {
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+}
+
+/** Answers `request` with the problem that `error` is. */
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+  const known = toServiceError(error)
+  const problem = problemOf(known, { instance: request.url.slice(0, 500), requestId: request.id })
+  if (problem.status >= 500) request.log.error({ err: error, code: known.code }, 'request failed')
+  else request.log.info({ code: known.code, detail: known.detail }, 'request refused')
+  const challenge = challenges[known.code]
+  if (challenge !== undefined) reply.header('www-authenticate', challenge)
+  if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter))
+  return reply
+    .code(problem.status)
+    .header('content-type', problemType)
+    .serializer((payload: unknown) => JSON.stringify(payload))
+    .send(problem)
+}
+
+/** RFC 6750 section 3. */
+const challenges: Partial<Record<ErrorCode, string>> = {
+  UNAUTHENTICATED: 'Bearer realm="whittle"',
+  FORBIDDEN: 'Bearer realm="whittle", error="insufficient_scope"'
+}
+
+/** Answers what Node's parser refused, before there is a request: bad request lines, huge headers. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const problem = problemOf(
+    new ServiceError('REQUEST_MALFORMED', { detail: `Cannot read the request: ${error.code}` })
+  )
+  const body = JSON.stringify(problem)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close'
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+const codesOfStatus: Readonly<Record<number, ErrorCode>> = {
+  404: 'ROUTE_NOT_FOUND',
+  413: 'REQUEST_TOO_LARGE',
+  415: 'MEDIA_TYPE_UNSUPPORTED'
+}
+
+function toServiceError(error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error
+  const { statusCode, code, message, errcode } = error as Partial<FastifyError> & {
+    readonly errcode?: number
+  }
+  if (code === 'ENOSPC' || code === 'EDQUOT' || errcode === sqliteFull) {
+    return new ServiceError('DISK_FULL', { detail: 'Cannot store the data: the disk is full' })
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    const known = codesOfStatus[statusCode] ?? 'REQUEST_MALFORMED'
+    return new ServiceError(known, { detail: `Cannot read the request: ${message}`, cause: error })
+  }
+  return new ServiceError('INTERNAL', {
+    detail: 'Something went wrong on our side; the log tells more under the request id',
+    cause: error
+  })
+}
+
+/** sqlite.org/rescode.html#full */
+const sqliteFull = 13
