@@ -7,7 +7,7 @@
  * while resampling and then flattened on white. `contain` pads with black, as Keras'
  * `pad_to_aspect_ratio` does: white would look like a flattened background.
  */
-import type { Sharp } from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { asImageError, openImage } from './decode.ts'
 
 export type ResizeMode = 'stretch' | 'cover' | 'contain'
@@ -19,6 +19,9 @@ export interface InputShape {
   /** stretch: both sides independently; cover: centre crop; contain: black bars. */
   readonly resize: ResizeMode
 }
+
+/** Names everything that decides about pixels; packs built under another name are built anew. */
+export const preprocessing = `cubic-1, libvips ${sharp.versions.vips}`
 
 const fits = { stretch: 'fill', cover: 'cover', contain: 'contain' } as const
 
