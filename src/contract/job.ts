@@ -1,5 +1,6 @@
 /** Jobs as callers write and read them: the spec, the job document, metrics. */
 import { type Static, Type } from 'typebox'
+import { Problem } from './problem.ts'
 import { presets, Recipe, ResolvedRecipe } from './recipe.ts'
 
 export const Name = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' })
@@ -36,6 +37,53 @@ export type JobState = (typeof jobStates)[number]
 export const stages = ['prepare', 'train', 'prune', 'quantize', 'evaluate', 'publish'] as const
 export const Stage = Type.Enum(stages)
 export type Stage = Static<typeof Stage>
+
+/** A job as callers see it. */
+export const Job = Type.Object(
+  {
+    id: Type.String(),
+    kind: Type.Union(jobKinds.map((k) => Type.Literal(k))),
+    parent: Type.Union([Type.String(), Type.Null()]),
+    state: Type.Union(jobStates.map((s) => Type.Literal(s))),
+    stage: Type.Union([Stage, Type.Null()]),
+    progress: Type.Number({ minimum: 0, maximum: 1 }),
+    etaSeconds: Type.Union([Type.Integer(), Type.Null()]),
+    attempt: Type.Integer({ minimum: 0 }),
+    dataset: Type.Object({
+      id: Type.String(),
+      name: Type.String(),
+      version: Type.Union([Type.Integer(), Type.Null()], {
+        description: 'Null while the dataset is being imported'
+      })
+    }),
+    model: Type.String(),
+    alias: Type.Union([Type.String(), Type.Null()]),
+    recipe: Type.Union([ResolvedRecipe, Type.Null()], {
+      description: 'Resolved in full; null while the dataset is being imported'
+    }),
+    reasons: Type.Record(Type.String(), Type.String(), {
+      description: 'Why each value that was left open is what it is, by pointer'
+    }),
+    goal: Type.Null(),
+    limits: Type.Union([Type.Object({ seconds: Type.Optional(Type.Integer()) }), Type.Null()]),
+    seed: Type.Integer(),
+    createdAt: Type.String(),
+    startedAt: Type.Union([Type.String(), Type.Null()]),
+    finishedAt: Type.Union([Type.String(), Type.Null()]),
+    stopReason: Type.Union([Type.String(), Type.Null()]),
+    error: Type.Union([Problem, Type.Null()]),
+    result: Type.Union([
+      Type.Object({
+        model: Type.String(),
+        version: Type.Integer(),
+        recommended: Type.String()
+      }),
+      Type.Null()
+    ])
+  },
+  { $id: 'Job' }
+)
+export type Job = Static<typeof Job>
 
 export const Metric = Type.Object(
   {

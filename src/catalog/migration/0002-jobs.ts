@@ -16,6 +16,8 @@ export interface JobTable {
   attempt: number
   /** Counts dispatches: `<id>-<dispatch>` is the job's name in the queue. */
   dispatch: number
+  /** The dispatch that the newest attempt came by. */
+  claimed_dispatch: number
   /** Crashes in a row without checkpoint progress. */
   crashes: number
   /** What the worker is told at its next heartbeat. */
@@ -30,6 +32,7 @@ export interface JobTable {
   dataset_name: string
   /** Null while the job waits for the dataset's import. */
   dataset_version: number | null
+  dataset_hash: string | null
   model: string
   alias: string | null
   seed: number
@@ -108,6 +111,7 @@ const statements = [
     progress real not null,
     attempt integer not null,
     dispatch integer not null,
+    claimed_dispatch integer not null,
     crashes integer not null,
     "order" text not null,
     worker text,
@@ -116,6 +120,7 @@ const statements = [
     dataset_id text not null,
     dataset_name text not null,
     dataset_version integer,
+    dataset_hash text,
     model text not null,
     alias text,
     seed integer not null,
@@ -130,6 +135,12 @@ const statements = [
     started_at text,
     finished_at text
   ) strict`,
+  // The last word on transitions; job-state.ts has the first.
+  `create trigger job_transition before update of state on jobs
+    when old.state <> new.state and not (
+      (old.state = 'queued' and new.state in ('running', 'failed', 'cancelled')) or
+      (old.state = 'running' and new.state in ('queued', 'completed', 'failed', 'cancelled')))
+    begin select raise(abort, 'illegal transition of a job'); end`,
   'create index job_by_state on jobs (state, id)',
   'create index job_by_dataset on jobs (dataset_id, state)',
   `create table job_metrics (

@@ -1,0 +1,112 @@
+/**
+ * Files that running jobs keep with the api: checkpoints to resume from, artifacts to publish.
+ *
+ * The catalogue has their names and checksums; their bytes are blobs. When a job ends, what it kept
+ * is forgotten here, and what was published is referred to by its version.
+ */
+import type { CatalogTransaction } from './database.ts'
+import { type AttemptRef, fenced } from './job-attempts.ts'
+import type { JobFileTable } from './migration/0002-jobs.ts'
+import type { Catalog } from './open.ts'
+
+type FileKind = JobFileTable['kind']
+
+/** A damaged checkpoint costs one step back, not the job. */
+const keptCheckpoints = 2
+
+export interface StoredFile {
+  readonly name: string
+  readonly sha256: string
+  readonly bytes: number
+}
+
+/** Refers to a stored blob by name. Returns the contents that it supersedes. */
+export function keepFile(
+  db: Catalog,
+  { id, attempt }: AttemptRef,
+  kind: FileKind,
+  { name, sha256, bytes }: StoredFile
+): Promise<string[]> {
+  return db.transaction().execute(async (trx) => {
+    await fenced(trx, { id, attempt })
+    const before = await filesOf(trx, id, kind)
+    const row = { job_id: id, kind, name, sha256, bytes }
+    await remove(
+      trx,
+      before.filter((file) => file.name === name).map(({ seq }) => seq)
+    )
+    await trx.insertInto('job_files').values(row).execute()
+    const others = before.filter((file) => file.name !== name)
+    const outdated = kind === 'checkpoint' ? others.slice(keptCheckpoints - 1) : []
+    await remove(
+      trx,
+      outdated.map(({ seq }) => seq)
+    )
+    const replaced = before.filter((file) => file.name === name)
+    return [...outdated, ...replaced].map((file) => file.sha256)
+  })
+}
+
+/** Checkpoints of a job, newest first. */
+export async function jobCheckpoints(db: Catalog, id: string): Promise<StoredFile[]> {
+  const rows = await filesOf(db, id, 'checkpoint')
+  return rows.map(({ name, sha256, bytes }) => ({ name, sha256, bytes }))
+}
+
+export async function findFile(
+  db: Catalog,
+  id: string,
+  kind: FileKind,
+  name: string
+): Promise<StoredFile | undefined> {
+  return (await filesOf(db, id, kind)).find((file) => file.name === name)
+}
+
+/** Artifacts of a job as a version lists them, by name. */
+export async function jobArtifacts(trx: CatalogTransaction, id: string) {
+  const rows = await filesOf(trx, id, 'artifact')
+  return rows
+    .map(({ name, sha256, bytes }) => ({ file: name, sha256, bytes, mediaType: mediaType(name) }))
+    .sort((a, b) => (a.file < b.file ? -1 : 1))
+}
+
+/** Forgets every file of a job. Returns their contents. */
+export async function dropFiles(trx: CatalogTransaction, id: string): Promise<string[]> {
+  const rows = await trx
+    .deleteFrom('job_files')
+    .where('job_id', '=', id)
+    .returning('sha256')
+    .execute()
+  return rows.map(({ sha256 }) => sha256)
+}
+
+/** Those of `contents` that neither a running job nor a published version refers to. */
+export async function unreferenced(db: Catalog, contents: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const sha256 of new Set(contents)) {
+    const tables = ['job_files', 'artifacts'] as const
+    const uses = await Promise.all(
+      tables.map((table) =>
+        db.selectFrom(table).select('sha256').where('sha256', '=', sha256).executeTakeFirst()
+      )
+    )
+    if (uses.every((row) => row === undefined)) found.push(sha256)
+  }
+  return found
+}
+
+const filesOf = (db: Catalog | CatalogTransaction, id: string, kind: FileKind) =>
+  db
+    .selectFrom('job_files')
+    .selectAll()
+    .where('job_id', '=', id)
+    .where('kind', '=', kind)
+    .orderBy('seq', 'desc')
+    .execute()
+
+async function remove(trx: CatalogTransaction, rows: readonly number[]): Promise<void> {
+  if (rows.length > 0) await trx.deleteFrom('job_files').where('seq', 'in', rows).execute()
+}
+
+const mediaType = (file: string): string =>
+  file.endsWith('.json') ? 'application/json' : 'application/octet-stream'

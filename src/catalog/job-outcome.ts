@@ -1,0 +1,144 @@
+/**
+ * Ends an attempt: publishes, fails, gives up, or has the job dispatched again.
+ *
+ * Reporting the same outcome twice (the first answer was lost) gives the same answer and does nothing.
+ */
+import type { Outcome } from '../contract/internal.ts'
+import type { Problem } from '../contract/problem.ts'
+import type { PublishedReport } from '../contract/report.ts'
+import { type ErrorCode, errorCatalogue } from '../errors.ts'
+import type { CatalogTransaction } from './database.ts'
+import { type AttemptRef, fenced } from './job-attempts.ts'
+import { dropFiles, jobArtifacts } from './job-files.ts'
+import { hasEnded } from './job-state.ts'
+import { getJob, type JobRow, moveJob } from './jobs.ts'
+import type { Catalog } from './open.ts'
+import { publishVersion } from './publish-version.ts'
+
+/** Crashes in a row, without a checkpoint between them, that a job is allowed. */
+const mostCrashes = 3
+const lastLines = 20
+
+type Completed = Extract<Outcome, { kind: 'completed' }>
+type Crashed = Extract<Outcome, { kind: 'crashed' }>
+
+export interface Settled {
+  readonly job: JobRow
+  /** Contents that the job no longer refers to. */
+  readonly dropped: readonly string[]
+}
+
+/** @throws ServiceError ATTEMPT_STALE, or MODEL_INVALID when the report does not fit the artifacts */
+export function settleAttempt(
+  db: Catalog,
+  ref: AttemptRef,
+  outcome: Outcome,
+  now = new Date()
+): Promise<Settled> {
+  return db.transaction().execute(async (trx) => {
+    const known = await getJob(trx, ref.id)
+    if (known.attempt === ref.attempt && known.state !== 'running') {
+      return { job: known, dropped: [] }
+    }
+    const running = await fenced(trx, ref)
+    const job = await settle(trx, running, outcome, now)
+    const dropped = hasEnded(job.state) ? await dropFiles(trx, job.id) : []
+    return { job, dropped }
+  })
+}
+
+function settle(
+  trx: CatalogTransaction,
+  job: JobRow,
+  outcome: Outcome,
+  now: Date
+): Promise<JobRow> {
+  // Whatever the attempt came to: who asked for the job to be given up was told that it will be.
+  if (job.order === 'cancel') return moveJob(trx, job, 'cancel', {}, now)
+  switch (outcome.kind) {
+    case 'completed':
+      return complete(trx, job, outcome, now)
+    case 'failed':
+      return failJob(trx, job, errorOf(outcome.code, outcome.detail), now)
+    case 'crashed':
+      return crash(trx, job, outcome, now)
+    case 'cancelled':
+    case 'released':
+      return moveJob(trx, job, 'requeue', { dispatch: job.dispatch + 1 }, now)
+  }
+}
+
+async function complete(
+  trx: CatalogTransaction,
+  job: JobRow,
+  { report, stopReason }: Completed,
+  now: Date
+): Promise<JobRow> {
+  const version = await publishVersion(trx, {
+    job: job.id,
+    model: job.model,
+    dataset: { id: job.dataset_id, name: job.dataset_name, version: job.dataset_version ?? 0 },
+    report: report as PublishedReport,
+    artifacts: await jobArtifacts(trx, job.id),
+    alias: job.alias
+  })
+  const result = { model: job.model, version, recommended: report.recommended }
+  const changes = {
+    stage: 'publish',
+    progress: 1,
+    stop_reason: stopReason,
+    result: JSON.stringify(result)
+  } as const
+  return moveJob(trx, job, 'complete', changes, now)
+}
+
+/** Ends a job with an error that its document will show. */
+export function failJob(
+  trx: CatalogTransaction,
+  job: JobRow,
+  error: Problem,
+  now: Date
+): Promise<JobRow> {
+  return moveJob(trx, job, 'fail', { error: JSON.stringify(error) }, now)
+}
+
+async function crash(
+  trx: CatalogTransaction,
+  job: JobRow,
+  outcome: Crashed,
+  now: Date
+): Promise<JobRow> {
+  const crashes = outcome.progressed ? 0 : job.crashes + 1
+  if (crashes < mostCrashes) {
+    return moveJob(trx, job, 'requeue', { crashes, dispatch: job.dispatch + 1 }, now)
+  }
+  const error = errorOf('JOB_CRASHED', await crashReport(trx, job, outcome))
+  return moveJob(trx, job, 'fail', { crashes, error: JSON.stringify(error) }, now)
+}
+
+async function crashReport(
+  trx: CatalogTransaction,
+  job: JobRow,
+  { exitCode, signal, detail }: Crashed
+): Promise<string> {
+  const lines = await trx
+    .selectFrom('job_logs')
+    .select('message')
+    .where('job_id', '=', job.id)
+    .orderBy('seq', 'desc')
+    .limit(lastLines)
+    .execute()
+  const log = lines.map(({ message }) => message).reverse()
+  return [
+    `The trainer ended ${mostCrashes} times in a row without progress, last with exit code ${exitCode}, signal ${signal}: ${detail}`,
+    ...(log.length === 0 ? [] : [`The last lines of the log: ${log.join('\n')}`])
+  ].join('\n')
+}
+
+/** The problem of a code that a worker reports; a code that we do not know is our fault. */
+export function errorOf(code: string, detail: string): Problem {
+  const known = (Object.hasOwn(errorCatalogue, code) ? code : 'INTERNAL') as ErrorCode
+  const { status, title } = errorCatalogue[known]
+  const type = `/problems/${known.toLowerCase().replaceAll('_', '-')}`
+  return { type, title, status, code: known, detail }
+}
