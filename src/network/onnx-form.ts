@@ -9,9 +9,7 @@ import type { Node, Shape } from './graph.ts'
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
 
 export interface WeightLayout {
-  /** Our shape is first seen as this one (same size): splits the rows of a dense kernel. */
-  readonly from?: Shape
-  /** Then axis i of the result is axis permutation[i]. */
+  /** Axis i of the result is axis permutation[i]. */
   readonly permutation?: readonly number[]
   /** Then the result is given this shape. */
   readonly shape?: Shape
@@ -38,11 +36,6 @@ export interface OnnxEmitter {
    * ONNX Runtime fuses `DQ → op → Q` one op at a time, so a node that takes two ops settles between them.
    */
   settle(node: Node, name: string): string
-  /**
-   * [h, w, c] of a flattened tensor that runs in channel, row, column order in the emitted graph;
-   * undefined when it runs as ours does: row, column, channel.
-   */
-  channelsFirst(id: string): Shape | undefined
   /** Our shape ([h, w, c] or [c]) of a node's output or of `images`. */
   shapeOf(id: string): Shape
 }

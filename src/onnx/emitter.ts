@@ -15,7 +15,6 @@ export interface EmitterOptions {
   readonly weights: Weights
   readonly quantized: QuantizedNetwork | undefined
   readonly shapes: ReadonlyMap<string, Shape>
-  readonly channelsFirst: ReadonlyMap<string, Shape>
   /** Names of the graph's inputs and outputs: only `rename` gives them. */
   readonly reserved: readonly string[]
 }
@@ -34,7 +33,7 @@ export interface GraphEmitter extends OnnxEmitter {
 }
 
 export const graphEmitter = (options: EmitterOptions): GraphEmitter => {
-  const { weights, quantized, shapes, channelsFirst, reserved } = options
+  const { weights, quantized, shapes, reserved } = options
   const nodes: OnnxNode[] = []
   const initializers = new Map<string, Initializer>()
   const names = new Set(reserved)
@@ -130,8 +129,7 @@ export const graphEmitter = (options: EmitterOptions): GraphEmitter => {
       const shape = shapes.get(id)
       if (shape === undefined) throw new RangeError(`Cannot export: no tensor '${id}'`)
       return shape
-    },
-    channelsFirst: (id) => channelsFirst.get(id)
+    }
   }
 }
 
@@ -144,8 +142,8 @@ const paramOf = (node: Node, role: string): ParamRef => {
 const arrange = <T extends Float32Array | Int8Array>(
   data: T,
   shape: Shape,
-  { from = shape, permutation }: WeightLayout
-): T => (permutation ? transpose(data, from, permutation) : data)
+  { permutation }: WeightLayout
+): T => (permutation ? transpose(data, shape, permutation) : data)
 
-const layoutDims = (shape: Shape, { from = shape, permutation, shape: to }: WeightLayout): Shape =>
-  to ?? permutation?.map((axis) => from[axis] as number) ?? shape
+const layoutDims = (shape: Shape, { permutation, shape: to }: WeightLayout): Shape =>
+  to ?? permutation?.map((axis) => shape[axis] as number) ?? shape

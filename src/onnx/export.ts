@@ -11,7 +11,6 @@ import type { QuantizedNetwork } from '../network/quantization.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { validateNetwork, validateWeights } from '../network/validate.ts'
 import { type GraphEmitter, graphEmitter } from './emitter.ts'
-import { channelsFirstTensors } from './flat-order.ts'
 import { encodeModel, type OnnxValue } from './model.ts'
 
 const INPUT = 'images'
@@ -21,7 +20,7 @@ const BATCH = 'N'
 interface CommonOptions {
   /**
    * Ids of nodes whose values are wanted as further outputs, named by id (not the last one's).
-   * Images come [N, c, h, w], flattened images in an order of their own: meant for histograms.
+   * Images come [N, c, h, w].
    */
   readonly outputs?: readonly string[]
   /** Strings that travel with the file. */
@@ -48,13 +47,11 @@ export const exportOnnx = (options: ExportOptions): Uint8Array => {
   validateWeights(network, weights)
   if (quantized) checkPlan(quantized)
   const shapes = inferShapes(network)
-  const channelsFirst = quantized ? new Map() : channelsFirstTensors(network, shapes)
   const emitter = graphEmitter({
     network,
     weights,
     quantized,
     shapes,
-    channelsFirst,
     reserved: [INPUT, OUTPUT, ...outputs]
   })
   const tensors = emitNodes(network, emitter, quantized)

@@ -45,17 +45,7 @@ export const dense: OpDefinition = {
   },
 
   onnx(emitter, inputs, node) {
-    const shape = paramShape(node, 'kernel', 2)
-    const flattened = emitter.channelsFirst(single(node.inputs, node))
-    // Rows of the kernel follow the order in which the flattened image arrives.
-    const rows = flattened && {
-      from: [...flattened, shape[1] as number],
-      permutation: [2, 0, 1, 3]
-    }
-    const operands = [
-      single(inputs, node),
-      emitter.weight(node, 'kernel', { ...rows, shape, channelAxis: 1 })
-    ]
+    const operands = [single(inputs, node), emitter.weight(node, 'kernel', { channelAxis: 1 })]
     if (node.params.bias) operands.push(emitter.weight(node, 'bias'))
     return emitter.add('Gemm', operands)
   }

@@ -1,8 +1,8 @@
 /**
  * [h, w, c] → [h * w * c], row, column, channel.
  *
- * The exported graph is channels first. There a flattened image comes in our order by a transpose, or in
- * channel, row, column order when all its readers are dense kernels whose rows can be permuted instead.
+ * The exported graph is channels first, so a transpose comes before. It costs nothing: ONNX Runtime computes
+ * in layouts of its own, and bringing them into our order is no more work than into any other (measured).
  */
 import type { OpDefinition } from '../op.ts'
 import { imageShape, single } from '../operand.ts'
@@ -33,8 +33,7 @@ export const flatten: OpDefinition = {
   onnx(emitter, inputs, node) {
     const x = single(inputs, node)
     const [h, w] = imageShape(emitter.shapeOf(single(node.inputs, node)), node)
-    if (h * w === 1 || emitter.channelsFirst(node.id))
-      return emitter.add('Flatten', [x], { axis: 1 })
+    if (h * w === 1) return emitter.add('Flatten', [x], { axis: 1 })
     const lastAxis = emitter.add('Transpose', [x], { perm: [0, 2, 3, 1] })
     return emitter.add('Flatten', [emitter.settle(node, lastAxis)], { axis: 1 })
   }
