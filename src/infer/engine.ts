@@ -1,0 +1,160 @@
+/**
+ * The parent's side of one engine process: start, load, classify, end.
+ *
+ * It reports what happened and decides nothing: retries, restarts and who gets which engine are the
+ * business of `lane.ts` and `engines.ts`.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { ServiceError } from '../errors.ts'
+import type { EngineModel, FromEngine, Question, ToEngine, Verdict } from './messages.ts'
+
+/** The engine's process ended while, or before, it was asked. */
+export class EngineEnded extends Error {
+  override readonly name = 'EngineEnded'
+}
+
+/** An engine that is silent for so long over one batch is ended: decoding gives up long before. */
+const stuckMs = 120_000
+const startMs = 30_000
+
+export interface EngineEnd {
+  /** Exit code or signal, for people. */
+  readonly how: string
+  /** Whether `kill` was called; otherwise it crashed, hung or was killed by someone else. */
+  readonly asked: boolean
+}
+
+interface Pending<T> {
+  readonly resolve: (value: T) => void
+  readonly reject: (error: Error) => void
+}
+
+export class Engine {
+  readonly #child: ChildProcess
+  readonly #answers = new Map<number, Pending<readonly Verdict[]>>()
+  readonly #started = Promise.withResolvers<void>()
+  readonly #ended = Promise.withResolvers<EngineEnd>()
+  #loading: Pending<void> | undefined
+  #nextId = 1
+  #isStarted = false
+  #isAlive = true
+  #asked = false
+
+  constructor() {
+    this.#child = fork(fileURLToPath(new URL('./engine-process.ts', import.meta.url)), {
+      serialization: 'advanced',
+      execArgv: [],
+      // No settings, no keys. Two malloc arenas: freed pixels go back to the system.
+      env: { MALLOC_ARENA_MAX: '2' },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+    })
+    this.#started.promise.catch(() => {})
+    this.#child.on('message', (message) => this.#receive(message as FromEngine))
+    this.#child.once('error', (error) => this.#end(error.message))
+    this.#child.once('exit', (code, signal) => this.#end(signal ?? `exit code ${code}`))
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), startMs)
+    this.#started.promise.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer)
+    )
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive
+  }
+
+  /** Alive and not being ended. */
+  get isUsable(): boolean {
+    return this.#isAlive && !this.#asked
+  }
+
+  get isStarted(): boolean {
+    return this.#isStarted && this.#isAlive
+  }
+
+  /** Settles when the process takes orders. @throws EngineEnded. */
+  get started(): Promise<void> {
+    return this.#started.promise
+  }
+
+  /** Settles when the process has ended. Never rejects. */
+  get ended(): Promise<EngineEnd> {
+    return this.#ended.promise
+  }
+
+  /** Loads the one model of this engine. @throws ServiceError MODEL_INVALID, EngineEnded. */
+  async load(model: EngineModel): Promise<void> {
+    await this.started
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#loading = { resolve, reject }
+    this.#send({ type: 'load', model }, reject)
+    return promise
+  }
+
+  /** One batch. Verdicts come in the order of the questions. @throws EngineEnded. */
+  async classify(questions: readonly Question[]): Promise<readonly Verdict[]> {
+    const id = this.#nextId++
+    const { promise, resolve, reject } = Promise.withResolvers<readonly Verdict[]>()
+    this.#answers.set(id, { resolve, reject })
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stuckMs)
+    try {
+      this.#send({ type: 'classify', id, questions }, reject)
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      this.#answers.delete(id)
+    }
+  }
+
+  /** Ends the process at once; it holds nothing that must be saved. */
+  kill(): void {
+    this.#asked = true
+    this.#child.kill('SIGKILL')
+  }
+
+  #send(message: ToEngine, reject: (error: Error) => void): void {
+    if (!this.#isAlive || !this.#child.connected) {
+      reject(new EngineEnded('Cannot reach the engine: its process has ended'))
+      return
+    }
+    // A failed write means a broken channel; `exit` follows and rejects what is pending.
+    this.#child.send(message, (error) => error && this.#child.kill('SIGKILL'))
+  }
+
+  #receive(message: FromEngine): void {
+    switch (message.type) {
+      case 'started':
+        this.#isStarted = true
+        this.#started.resolve()
+        return
+      case 'loaded':
+        this.#loading?.resolve()
+        this.#loading = undefined
+        return
+      case 'load-failed':
+        this.#loading?.reject(new ServiceError('MODEL_INVALID', { detail: message.detail }))
+        this.#loading = undefined
+        return
+      case 'classified':
+        this.#answers.get(message.id)?.resolve(message.verdicts)
+        return
+      default:
+        message satisfies never
+    }
+  }
+
+  #end(how: string): void {
+    if (!this.#isAlive) return
+    this.#isAlive = false
+    const error = new EngineEnded(`The engine process ended: ${how}`)
+    this.#started.reject(error)
+    this.#loading?.reject(error)
+    for (const { reject } of this.#answers.values()) reject(error)
+    this.#ended.resolve({ how, asked: this.#asked })
+  }
+}

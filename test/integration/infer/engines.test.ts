@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Engines, type EnginesOptions } from '../../../src/infer/engines.ts'
+import type { EngineModel, Verdict } from '../../../src/infer/messages.ts'
+import { brightClassifier } from '../../support/bright-classifier.ts'
+import { flatImage } from '../../support/images.ts'
+
+const never = new AbortController().signal
+
+async function models(t: TestContext, count = 1): Promise<EngineModel[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'whittle-engines-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const made: EngineModel[] = []
+  for (let i = 0; i < count; i++) {
+    const path = join(folder, `${i}.onnx`)
+    await writeFile(path, brightClassifier())
+    made.push({ key: `model ${i}`, path, input: { size: 8, channels: 1, resize: 'stretch' } })
+  }
+  return made
+}
+
+function engines(t: TestContext, options: Partial<EnginesOptions> = {}): Engines {
+  const made = new Engines({ perModel: 1, ...options })
+  t.after(() => made.close())
+  return made
+}
+
+const winner = (verdict: Verdict | undefined): number | string | undefined =>
+  verdict && ('code' in verdict ? verdict.code : verdict.classes[0])
+
+const refused = (code: string) => (error: unknown) => {
+  assert.equal((error as { code?: string }).code, code)
+  return true
+}
+
+/** Waits until `condition` holds; the test runner's own limit ends a wait in vain. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(10)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+test('classify() answers in the order of the questions, a bad image for itself', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t)
+  const [white, black] = [await flatImage(255), await flatImage(0, 'webp')]
+  const questions = [white, Buffer.from('no image'), black, white.subarray(0, 60)]
+  const verdicts = await pool.classify(
+    model,
+    questions.map((bytes) => ({ bytes, top: 2 })),
+    never
+  )
+  assert.deepEqual(verdicts.map(winner), [1, 'IMAGE_FORMAT_UNSUPPORTED', 0, 'IMAGE_TRUNCATED'])
+  const [first] = verdicts
+  assert.ok(first && 'scores' in first)
+  assert.deepEqual(first.classes, [1, 0])
+  assert.ok(Math.abs((first.scores[0] ?? 0) - 1 / (1 + Math.exp(-16 * (127 / 128)))) < 1e-6)
+})
+
+test('SIGKILL of engines under load loses no request', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { perModel: 2 })
+  const images = [await flatImage(0), await flatImage(255)]
+  let served = 0
+  const client = async (which: number) => {
+    for (let i = 0; i < 40; i++) {
+      const bytes = images[which] ?? Buffer.alloc(0)
+      const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+      const got = winner(verdict)
+      assert.ok(got === which || got === 'ENGINE_CRASHED', `received ${got}`)
+      served += 1
+    }
+  }
+  const killer = async () => {
+    for (let kills = 0; kills < 4; kills++) {
+      const before = served
+      await until(() => served >= Math.min(before + 20, 150) && pool.pids(model.key).length > 0)
+      const [pid] = pool.pids(model.key)
+      if (pid !== undefined && isAlive(pid)) process.kill(pid, 'SIGKILL')
+    }
+  }
+  await Promise.all([killer(), ...[0, 1, 0, 1].map(client)])
+  assert.equal(served, 160)
+  assert.ok(pool.status.crashes >= 3, `${pool.status.crashes} crashes`)
+  const [verdict] = await pool.classify(
+    model,
+    [{ bytes: images[1] ?? Buffer.alloc(0), top: 1 }],
+    never
+  )
+  assert.equal(winner(verdict), 1)
+  assert.equal(pool.status.ready, true)
+})
+
+test('a full line refuses with a time to come back, and frees the places of those who leave', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { places: 4 })
+  const bytes = await flatImage(255)
+  const ask = (n: number, signal = never) =>
+    pool.classify(
+      model,
+      Array.from({ length: n }, () => ({ bytes, top: 1 })),
+      signal
+    )
+  const leaving = new AbortController()
+  const left = ask(3, leaving.signal)
+  await assert.rejects(ask(2), (error: { code: string; retryAfter: number }) => {
+    assert.equal(error.code, 'QUEUE_FULL')
+    assert.ok(error.retryAfter >= 1 && error.retryAfter <= 30)
+    return true
+  })
+  leaving.abort(new Error('the client has gone'))
+  await assert.rejects(left, /the client has gone/)
+  assert.deepEqual((await ask(2)).map(winner), [1, 1])
+})
+
+test('a model that cannot be loaded is not ready, and others are served', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t)
+  const broken = { ...model, key: 'broken', path: `${model.path}.gone` }
+  const bytes = await flatImage(255)
+  await assert.rejects(
+    pool.classify(broken, [{ bytes, top: 1 }], never),
+    refused('MODEL_NOT_READY')
+  )
+  const misfit: EngineModel = { ...model, key: 'misfit', input: { ...model.input, size: 9 } }
+  await assert.rejects(pool.classify(misfit, [{ bytes, top: 1 }], never), (error: Error) => {
+    assert.match(error.message, /9x9x1 in .* received 8x8x1/)
+    return true
+  })
+  const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+  assert.equal(winner(verdict), 1)
+  assert.equal(pool.status.crashes, 0)
+})
+
+test('the least recently used model is unloaded by ending its process', async (t) => {
+  const loaded = await models(t, 3)
+  const pool = engines(t, { processes: 2 })
+  const bytes = await flatImage(255)
+  const seen: number[] = []
+  for (const model of [...loaded, ...loaded]) {
+    const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+    assert.equal(winner(verdict), 1)
+    seen.push(...pool.pids(model.key))
+  }
+  await until(() => pool.status.models.length === 2)
+  assert.deepEqual(pool.status.models.map(({ key }) => key).sort(), ['model 1', 'model 2'])
+  await until(() => seen.filter(isAlive).length === 2)
+  assert.equal(pool.status.crashes, 0)
+})
+
+test('models that share too few processes are all served', async (t) => {
+  const shared = await models(t, 3)
+  const pool = engines(t, { perModel: 2, processes: 2, places: 64 })
+  const bytes = await flatImage(255)
+  const client = async (model: EngineModel) => {
+    for (let i = 0; i < 6; i++) {
+      const verdicts = await pool.classify(
+        model,
+        [
+          { bytes, top: 1 },
+          { bytes, top: 1 }
+        ],
+        never
+      )
+      assert.deepEqual(verdicts.map(winner), [1, 1])
+    }
+  }
+  await Promise.all(shared.flatMap((model) => [client(model), client(model)]))
+})
+
+test('close() refuses what waits and leaves no process', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t)
+  const bytes = await flatImage(255)
+  await pool.classify(model, [{ bytes, top: 1 }], never)
+  const pids = pool.pids(model.key)
+  assert.equal(pids.length, 1)
+  await pool.close()
+  assert.deepEqual(pids.filter(isAlive), [])
+  await assert.rejects(pool.classify(model, [{ bytes, top: 1 }], never), refused('SHUTTING_DOWN'))
+})
