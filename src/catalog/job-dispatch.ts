@@ -5,7 +5,6 @@
  * and again. A running job whose attempt has fallen silent gets a new dispatch number, once: the old
  * one may still be in the hands of the worker that was cut off.
  */
-import { dropFiles } from './job-files.ts'
 import { isLost, type JobRow, moveJob, updateJob } from './jobs.ts'
 import type { Catalog } from './open.ts'
 
@@ -43,7 +42,6 @@ function supersede(db: Catalog, seen: JobRow, now: Date): Promise<Unheld[]> {
     if (job === undefined || !isLost(job, now)) return []
     if (job.order === 'cancel') {
       await moveJob(trx, job, 'cancel', {}, now)
-      await dropFiles(trx, job.id)
       return []
     }
     const taken = job.dispatch === job.claimed_dispatch

@@ -4,8 +4,10 @@
  * The catalogue has their names and checksums; their bytes are blobs. When a job ends, what it kept
  * is forgotten here, and what was published is referred to by its version.
  */
+import { jobStates } from '../contract/job.ts'
 import type { CatalogTransaction } from './database.ts'
 import { type AttemptRef, fenced } from './job-attempts.ts'
+import { hasEnded } from './job-state.ts'
 import type { JobFileTable } from './migration/0002-jobs.ts'
 import type { Catalog } from './open.ts'
 
@@ -70,11 +72,14 @@ export async function jobArtifacts(trx: CatalogTransaction, id: string) {
     .sort((a, b) => (a.file < b.file ? -1 : 1))
 }
 
-/** Forgets every file of a job. Returns their contents. */
-export async function dropFiles(trx: CatalogTransaction, id: string): Promise<string[]> {
-  const rows = await trx
+/** Forgets every file of the jobs that have ended. Returns their contents. */
+export async function dropEndedFiles(db: Catalog): Promise<string[]> {
+  const ended = jobStates.filter(hasEnded)
+  const rows = await db
     .deleteFrom('job_files')
-    .where('job_id', '=', id)
+    .where('job_id', 'in', (jobs) =>
+      jobs.selectFrom('jobs').select('id').where('state', 'in', ended)
+    )
     .returning('sha256')
     .execute()
   return rows.map(({ sha256 }) => sha256)

@@ -9,8 +9,7 @@ import type { PublishedReport } from '../contract/report.ts'
 import { type ErrorCode, errorCatalogue } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
 import { type AttemptRef, fenced } from './job-attempts.ts'
-import { dropFiles, jobArtifacts } from './job-files.ts'
-import { hasEnded } from './job-state.ts'
+import { jobArtifacts } from './job-files.ts'
 import { getJob, type JobRow, moveJob } from './jobs.ts'
 import type { Catalog } from './open.ts'
 import { publishVersion } from './publish-version.ts'
@@ -22,28 +21,17 @@ const lastLines = 20
 type Completed = Extract<Outcome, { kind: 'completed' }>
 type Crashed = Extract<Outcome, { kind: 'crashed' }>
 
-export interface Settled {
-  readonly job: JobRow
-  /** Contents that the job no longer refers to. */
-  readonly dropped: readonly string[]
-}
-
 /** @throws ServiceError ATTEMPT_STALE, or MODEL_INVALID when the report does not fit the artifacts */
 export function settleAttempt(
   db: Catalog,
   ref: AttemptRef,
   outcome: Outcome,
   now = new Date()
-): Promise<Settled> {
+): Promise<JobRow> {
   return db.transaction().execute(async (trx) => {
     const known = await getJob(trx, ref.id)
-    if (known.attempt === ref.attempt && known.state !== 'running') {
-      return { job: known, dropped: [] }
-    }
-    const running = await fenced(trx, ref)
-    const job = await settle(trx, running, outcome, now)
-    const dropped = hasEnded(job.state) ? await dropFiles(trx, job.id) : []
-    return { job, dropped }
+    if (known.attempt === ref.attempt && known.state !== 'running') return known
+    return settle(trx, await fenced(trx, ref), outcome, now)
   })
 }
 
@@ -59,7 +47,7 @@ function settle(
     case 'completed':
       return complete(trx, job, outcome, now)
     case 'failed':
-      return failJob(trx, job, errorOf(outcome.code, outcome.detail), now)
+      return fail(trx, job, errorOf(outcome.code, outcome.detail), now)
     case 'crashed':
       return crash(trx, job, outcome, now)
     case 'cancelled':
@@ -92,15 +80,22 @@ async function complete(
   return moveJob(trx, job, 'complete', changes, now)
 }
 
-/** Ends a job with an error that its document will show. */
-export function failJob(
-  trx: CatalogTransaction,
-  job: JobRow,
+/** Fails a job that waited for a dataset in vain, unless it has been cancelled meanwhile. */
+export function failWaitingJob(
+  db: Catalog,
+  id: string,
   error: Problem,
-  now: Date
-): Promise<JobRow> {
-  return moveJob(trx, job, 'fail', { error: JSON.stringify(error) }, now)
+  now = new Date()
+): Promise<void> {
+  return db.transaction().execute(async (trx) => {
+    const job = await getJob(trx, id)
+    if (job.state !== 'queued') return
+    await moveJob(trx, job, 'fail', { error: JSON.stringify(error) }, now)
+  })
 }
+
+const fail = (trx: CatalogTransaction, job: JobRow, error: Problem, now: Date): Promise<JobRow> =>
+  moveJob(trx, job, 'fail', { error: JSON.stringify(error) }, now)
 
 async function crash(
   trx: CatalogTransaction,

@@ -42,9 +42,9 @@ export type Stage = Static<typeof Stage>
 export const Job = Type.Object(
   {
     id: Type.String(),
-    kind: Type.Union(jobKinds.map((k) => Type.Literal(k))),
+    kind: Type.Enum(jobKinds),
     parent: Type.Union([Type.String(), Type.Null()]),
-    state: Type.Union(jobStates.map((s) => Type.Literal(s))),
+    state: Type.Enum(jobStates),
     stage: Type.Union([Stage, Type.Null()]),
     progress: Type.Number({ minimum: 0, maximum: 1 }),
     etaSeconds: Type.Union([Type.Integer(), Type.Null()]),

@@ -1,0 +1,59 @@
+/** `/internal/v1`: everything that workers call, behind their token. */
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import type { Blobs } from '../../blob/blobs.ts'
+import { type DatasetManifest, WorkerStatus } from '../../contract/internal.ts'
+import { datasetTar } from '../dataset-tar.ts'
+import type { WorkerRegistry } from '../worker-registry.ts'
+import { requireToken } from '../worker-token.ts'
+import { type InternalFileOptions, internalFileRoutes } from './internal-files.ts'
+import { internalJobRoutes } from './internal-jobs.ts'
+
+export interface InternalRoutesOptions extends InternalFileOptions {
+  readonly workerToken: string | null
+  readonly workers: WorkerRegistry
+  /** Contents of the datasets' images. */
+  readonly images: Blobs
+  /** @throws ServiceError DATASET_NOT_FOUND */
+  readonly datasetManifest: (id: string, version: number) => Promise<DatasetManifest>
+}
+
+const VersionPath = Type.Object({
+  id: Type.String({ maxLength: 100 }),
+  version: Type.Integer({ minimum: 1 })
+})
+
+export async function internalRoutes(instance: FastifyInstance, options: InternalRoutesOptions) {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const { workers, images, datasetManifest } = options
+  app.addHook('onRequest', requireToken(options.workerToken))
+
+  app.register(internalJobRoutes, { ...options, prefix: '/jobs' })
+  app.register(internalFileRoutes, { ...options, prefix: '/jobs' })
+
+  app.put(
+    '/workers/:id',
+    { schema: { hide: true, params: Type.Object({ id: Type.String() }), body: WorkerStatus } },
+    async (request, reply) => {
+      workers.note(request.params.id, request.body)
+      return reply.code(204).send()
+    }
+  )
+
+  app.get(
+    '/datasets/:id/versions/:version',
+    { schema: { hide: true, params: VersionPath } },
+    async (request) => datasetManifest(request.params.id, request.params.version)
+  )
+
+  app.get(
+    '/datasets/:id/versions/:version/images',
+    { schema: { hide: true, params: VersionPath } },
+    async (request, reply) => {
+      const manifest = await datasetManifest(request.params.id, request.params.version)
+      const tar = datasetTar(manifest.images, (sha256) => images.read(sha256))
+      return reply.type('application/x-tar').send(tar)
+    }
+  )
+}
