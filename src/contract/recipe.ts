@@ -76,7 +76,11 @@ export const criteria = ['l2', 'batch-norm-scale', 'taylor'] as const
 export const NetworkChoice = Type.Object(
   {
     architecture: Type.Enum(architectures),
-    depth: Type.Integer({ minimum: 8, maximum: 110, description: 'resnet-cifar: 6n+2' }),
+    depth: Type.Integer({
+      minimum: 5,
+      maximum: 110,
+      description: 'Weighted layers. resnet-cifar: 6n+2, simple-cnn: 5'
+    }),
     width: Type.Number({ minimum: 0.125, maximum: 8, description: 'Channel multiplier' }),
     inputSize: Type.Integer({ minimum: 8, maximum: 256, description: 'Side in pixels' }),
     channels: Type.Union([Type.Literal(1), Type.Literal(3)]),
