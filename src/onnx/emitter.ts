@@ -28,8 +28,15 @@ export interface GraphEmitter extends OnnxEmitter {
   rename(from: string, to: string): string
   /** Through QuantizeLinear and DequantizeLinear; returns the name of the result. */
   requantize(name: string, quantization: ActivationQuantization): string
+  /** Symmetric integers with one scale per index of the axis (0 unless given), dequantized. */
+  integerParam(ref: ParamRef, dims: Shape, values: IntegerValues, axis?: number): string
   /** real = (integer - zeroPoint) * scale. */
   dequantize(name: string, quantization: ActivationQuantization): string
+}
+
+export interface IntegerValues {
+  readonly data: Int8Array | Int32Array
+  readonly scales: Float32Array
 }
 
 export const graphEmitter = (options: EmitterOptions): GraphEmitter => {
@@ -64,13 +71,12 @@ export const graphEmitter = (options: EmitterOptions): GraphEmitter => {
     const integers = add('QuantizeLinear', [name, ...operands])
     return add('DequantizeLinear', [integers, ...operands])
   }
-  /** Symmetric integers with one scale per output channel. */
-  const integerParam = (
-    { name }: ParamRef,
-    dims: Shape,
-    { data, scales }: { readonly data: Int8Array | Int32Array; readonly scales: Float32Array },
-    axis: number
-  ): string => {
+  const integerParam: GraphEmitter['integerParam'] = (
+    { name },
+    dims,
+    { data, scales },
+    axis = 0
+  ) => {
     const expected = dims.reduce((product, side) => product * side, 1)
     if (data.length !== expected || scales.length !== dims[axis]) {
       const received = `${data.length} integers and ${scales.length} scales`
@@ -103,6 +109,7 @@ export const graphEmitter = (options: EmitterOptions): GraphEmitter => {
     },
     add,
     requantize,
+    integerParam,
     dequantize: (name, quantization) => add('DequantizeLinear', [name, ...affine(quantization)]),
     settle(node, name) {
       const quantization = quantized?.activations.get(node.id)

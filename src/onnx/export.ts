@@ -5,13 +5,14 @@
  * from a quantization plan. Pixels become real numbers by one DequantizeLinear in both, so a quantized
  * graph reads them without a float step, and float ones compute exactly (x - zeroPoint) * scale.
  */
-import type { Network, Shape, Weights } from '../network/graph.ts'
+import type { Network, Node, Shape, Weights } from '../network/graph.ts'
 import { ops } from '../network/ops.ts'
 import type { QuantizedNetwork } from '../network/quantization.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { validateNetwork, validateWeights } from '../network/validate.ts'
 import { type GraphEmitter, graphEmitter } from './emitter.ts'
 import { encodeModel, type OnnxValue } from './model.ts'
+import { emitWidthFolded, foldsWidth } from './width-fold.ts'
 
 const INPUT = 'images'
 const OUTPUT = 'probabilities'
@@ -74,11 +75,18 @@ const emitNodes = (
   emitter: GraphEmitter,
   quantized: QuantizedNetwork | undefined
 ): Map<string, string> => {
-  const tensors = new Map([[network.input.id as string, emitInput(network, emitter)]])
+  const tensors = new Map<string, string>()
+  const isFolded = (node: Node) => quantized !== undefined && foldsWidth(node, quantized)
+  if (network.nodes.some((node) => node.inputs.includes(INPUT) && !isFolded(node))) {
+    tensors.set(INPUT, emitInput(network, emitter))
+  }
   for (const node of network.nodes) {
     const inputs = node.inputs.map((id) => tensors.get(id) as string)
     emitter.begin(node.id)
-    const result = ops[node.op].onnx(emitter, inputs, node)
+    const result =
+      quantized && isFolded(node)
+        ? emitWidthFolded(emitter, node, quantized)
+        : ops[node.op].onnx(emitter, inputs, node)
     if (inputs.includes(result)) {
       // An op that does nothing at inference (dropout) hands its input on.
       tensors.set(node.id, result)
