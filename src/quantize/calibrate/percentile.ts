@@ -7,21 +7,22 @@
 import type { Range } from '../affine.ts'
 import type { Histogram } from './histogram.ts'
 
-const kept = 0.99999
+/** 1 - 0.99999, written so that it is not rounded. */
+const dropped = 1e-5
 
 export function percentile(histogram: Histogram): Range {
   const { low, high, counts, width, zeros } = histogram
   const total = counts.reduce((sum, n) => sum + n, zeros)
-  const cut = ((1 - kept) * total) / (low < 0 && high > 0 ? 2 : 1)
+  const cut = (dropped * total) / (low < 0 && high > 0 ? 2 : 1)
   let first = 0
-  for (let dropped = counts[first] ?? 0; dropped <= cut && low + (first + 1) * width < 0; ) {
+  for (let out = counts[first] ?? 0; out <= cut && low + (first + 1) * width < 0; ) {
     first++
-    dropped += counts[first] ?? 0
+    out += counts[first] ?? 0
   }
   let last = counts.length - 1
-  for (let dropped = counts[last] ?? 0; dropped <= cut && low + last * width > 0; ) {
+  for (let out = counts[last] ?? 0; out <= cut && low + last * width > 0; ) {
     last--
-    dropped += counts[last] ?? 0
+    out += counts[last] ?? 0
   }
   return {
     low: first === 0 ? low : low + first * width,
