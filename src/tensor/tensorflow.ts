@@ -101,7 +101,7 @@ export const tensorflowKernels = (tf: typeof TF, backend: NativeBackend): Kernel
         save([slope as Tensor])
         return {
           value: loss as Tensor,
-          gradFunc: (dy, [slope]) => tf.mul(slope as Tensor, tf.expandDims(dy, 1))
+          gradFunc: (dy, [slope]) => tf.mul(slope as Tensor, tf.reshape(dy, [-1, 1]))
         }
       })(logits),
     projectiveTransform(images, matrices, { height, width, fill }) {
