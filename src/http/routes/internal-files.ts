@@ -1,6 +1,6 @@
 /** `/internal/v1/jobs/{id}/checkpoints|artifacts|latency`: the files of jobs, and what is measured of them. */
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
 import { findFile, keepFile } from '../../catalog/job-files.ts'
@@ -9,15 +9,15 @@ import { LatencyRequest } from '../../contract/internal.ts'
 import type { Latency, VariantName } from '../../contract/report.ts'
 import { ServiceError } from '../../errors.ts'
 import type { Dispatcher } from '../dispatcher.ts'
-import { oneAtATime } from '../serial.ts'
 import { attemptOf, fence, JobPath } from './internal-jobs.ts'
 
-/** Measures variants against each other in a fresh process (infer/measure.ts). */
+/** Measures variants against each other in a fresh process, one request at a time (infer/measure.ts). */
 export type MeasureLatency = (question: {
   readonly variants: readonly { readonly variant: VariantName; readonly path: string }[]
   readonly batch: number
   readonly threads: number
   readonly runs: number
+  readonly signal: AbortSignal
 }) => Promise<Record<string, Latency>>
 
 export interface InternalFileOptions {
@@ -39,7 +39,6 @@ const largestFile = 16 * 1024 ** 3
 export async function internalFileRoutes(instance: FastifyInstance, options: InternalFileOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
   const { db, blobs, dispatcher, measureLatency } = options
-  const measured = oneAtATime()
   app.addContentTypeParser('application/octet-stream', (_request, stream, done) =>
     done(null, stream)
   )
@@ -78,7 +77,7 @@ export async function internalFileRoutes(instance: FastifyInstance, options: Int
   app.post(
     '/:id/latency',
     { onRequest: fence(db), schema: { hide: true, params: JobPath, body: LatencyRequest } },
-    async (request) => {
+    async (request, reply) => {
       waitPatiently(request)
       const { variants, ...rest } = request.body
       const located: { variant: VariantName; path: string }[] = []
@@ -87,7 +86,8 @@ export async function internalFileRoutes(instance: FastifyInstance, options: Int
         if (found === undefined) throw missing(file)
         located.push({ variant, path: blobs.path(found.sha256) })
       }
-      return { latencies: await measured(() => measureLatency({ variants: located, ...rest })) }
+      const signal = untilGone(reply)
+      return { latencies: await measureLatency({ variants: located, ...rest, signal }) }
     }
   )
 }
@@ -111,6 +111,13 @@ function waitPatiently(request: FastifyRequest): void {
   const usualMs = socket.timeout ?? 0
   socket.setTimeout(0)
   request.raw.once('close', () => socket.setTimeout(usualMs))
+}
+
+/** Aborts when the worker hangs up: its measurement would only hold up others. */
+function untilGone(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort())
+  return gone.signal
 }
 
 function missing(name: string): ServiceError {

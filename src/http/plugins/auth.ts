@@ -1,0 +1,58 @@
+/**
+ * Who may do what: bearer keys (RFC 6750) with a scope each.
+ *
+ * `predict` asks models, `train` also makes them, `admin` also removes them. Every route but health
+ * wants a key once keys are configured; `/internal` has a token of its own.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type ApiKey, type KeyScope, keyScopes } from '../../config.ts'
+import { ServiceError } from '../../errors.ts'
+import { bearer, digest } from '../worker-token.ts'
+
+interface KnownKey {
+  readonly digest: Buffer
+  readonly scope: KeyScope
+}
+
+/** Without keys nothing is asked for; the host check stands in (`local-only.ts`). */
+export function auth(app: FastifyInstance, keys: readonly ApiKey[]): void {
+  if (keys.length === 0) return
+  const known: readonly KnownKey[] = keys.map(({ key, scope }) => ({ digest: digest(key), scope }))
+  app.addHook('onRequest', async (request) => {
+    const needed = neededScope(request)
+    if (needed !== null) check(request, known, needed)
+  })
+}
+
+function check(request: FastifyRequest, known: readonly KnownKey[], needed: KeyScope): void {
+  const given = bearer(request)
+  // Every key is compared, so that the time tells nothing about which one came close.
+  const wanted = digest(given ?? '')
+  const found = known.filter((key) => timingSafeEqual(key.digest, wanted))[0]
+  if (given === undefined || found === undefined) {
+    const reason = given === undefined ? 'no key was received' : 'the key is not known'
+    throw new ServiceError('UNAUTHENTICATED', {
+      detail: `Cannot let the request in: ${reason}; send Authorization: Bearer KEY`
+    })
+  }
+  if (keyScopes.indexOf(found.scope) >= keyScopes.indexOf(needed)) return
+  throw new ServiceError('FORBIDDEN', {
+    detail: `Cannot ${request.method} here: scope ${needed} is needed, received ${found.scope}`
+  })
+}
+
+/** The least scope that a request needs, or null when it needs none. */
+export function neededScope({
+  method,
+  url
+}: Pick<FastifyRequest, 'method' | 'url'>): KeyScope | null {
+  const path = url.split('?')[0] ?? ''
+  if (path === '/health/live' || path === '/health/ready') return null
+  if (path.startsWith('/internal/v1/')) return null
+  const reads = method === 'GET' || method === 'HEAD'
+  const isModel = path === '/v1/models' || path.startsWith('/v1/models/')
+  if (isModel && (reads || path.endsWith('/predictions'))) return 'predict'
+  if (isModel && method === 'DELETE') return 'admin'
+  return /^\/(v1\/engine|docs|openapi\.json|problems\/.*)$/.test(path) ? 'predict' : 'train'
+}
