@@ -64,6 +64,7 @@ export const errorCatalogue = {
   JOB_CRASHED: kind(500, 'The trainer crashed repeatedly'),
   TRAINING_DIVERGED: kind(422, 'The training diverged'),
   MEMORY_ESTIMATE_EXCEEDED: kind(422, 'The job needs more memory than allowed'),
+  EXPORT_MISMATCH: kind(500, 'An exported file does not agree with the trainer'),
   ENGINE_UNAVAILABLE: kind(503, 'The training engine is not available', true),
   ATTEMPT_STALE: kind(409, 'The attempt has been superseded'),
   CHECKPOINT_DAMAGED: kind(422, 'The checkpoint fails its checksum'),
