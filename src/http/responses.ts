@@ -4,7 +4,7 @@ import { Problem } from '../contract/problem.ts'
 import { errorCatalogue } from '../errors.ts'
 import { problemType } from './plugins/problem.ts'
 
-/** The answer to what leaves nothing to show. */
+/** The answer to what leaves nothing to show (204). */
 export const noContent = Type.Unsafe<void>({ type: 'null', description: 'Done' })
 
 interface ResponseObject {

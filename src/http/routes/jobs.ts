@@ -18,8 +18,7 @@ import { Job, JobSpec, jobKinds, jobStates, Metric } from '../../contract/job.ts
 import type { Dispatcher } from '../dispatcher.ts'
 import { jobDocument } from '../job-document.ts'
 import type { JobPlanner } from '../job-planner.ts'
-import { noContent } from '../no-content.ts'
-import { problemResponses } from '../problem-responses.ts'
+import { noContent, problemResponses } from '../responses.ts'
 
 export interface JobRoutesOptions {
   readonly db: Catalog
