@@ -39,7 +39,7 @@ export type ExportOptions = CommonOptions &
  * The bytes of the ONNX file.
  *
  * @throws RangeError when network and weights do not fit together, the plan names what the network does
- *   not have, or an output is not a node.
+ *   not have, or an output is not an inner node.
  */
 export const exportOnnx = (options: ExportOptions): Uint8Array => {
   const { network, weights } = options.quantized ?? options
@@ -118,8 +118,9 @@ const emitOutput = (
   shapes: ReadonlyMap<string, Shape>
 ): OnnxValue => {
   const name = tensors.get(id)
-  if (name === undefined)
-    throw new RangeError(`Cannot export output: no such node, received '${id}'`)
+  if (name === undefined || id === INPUT || name === OUTPUT) {
+    throw new RangeError(`Cannot export output: it must be an inner node, received '${id}'`)
+  }
   const [height, width, channels] = shapeOf(shapes, id)
   const dims = channels === undefined ? [height] : [channels, height, width]
   emitter.begin(id)
