@@ -1,4 +1,5 @@
 /** `/v1/models/{name}/versions/{n}/artifacts/{file}`: the files of a version, whole or in part. */
+import { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
@@ -50,8 +51,8 @@ export async function artifactRoutes(instance: FastifyInstance, options: ModelRo
         })
       }
       reply.type(mediaType).header('content-length', part ? part.end - part.start + 1 : bytes)
-      // Fastify would write a length of 0 over ours if there were no payload at all.
-      if (method === 'HEAD') return reply.send('')
+      // Only of a stream does Fastify leave the stated length alone.
+      if (method === 'HEAD') return reply.send(Readable.from([]))
       if (part === null) return reply.send(blobs.read(sha256))
       reply.code(206).header('content-range', `bytes ${part.start}-${part.end}/${bytes}`)
       return reply.send(blobs.read(sha256, part))
