@@ -38,7 +38,8 @@ function walkObject(schema: JsonSchema, value: Members, pointer: string): Fault[
     const known = Object.keys(properties).join(', ')
     return [fault(join(pointer, key), `is not supported here; known are ${known}`, value[key])]
   })
-  return [...missing, ...present]
+  const found = [...missing, ...present]
+  return found.length > 0 ? found : [fault(pointer, `must be ${describe(schema)}`, value)]
 }
 
 function walkArray(schema: JsonSchema, value: readonly unknown[], pointer: string): Fault[] {

@@ -1,0 +1,135 @@
+/**
+ * The api role: answers requests, serves models, imports datasets, and hands jobs to the workers.
+ *
+ * The only writer of catalogue and blobs, so there is one per data folder. What was accepted is in the
+ * catalogue before it is answered; the loops below see to it that it happens.
+ */
+import { availableParallelism } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { FastifyBaseLogger } from 'fastify'
+import { type Logger, pino } from 'pino'
+import { openBlobs } from '../blob/blobs.ts'
+import { forgetOldKeys, releaseAbandonedKeys } from '../catalog/idempotency.ts'
+import { openCatalog } from '../catalog/open.ts'
+import { ServedModels } from '../catalog/served-models.ts'
+import { type Config, ConfigError, defaultRedisUrl, readConfig } from '../config.ts'
+import { buildApp } from '../http/app.ts'
+import { createDispatcher } from '../http/dispatcher.ts'
+import { createImports } from '../http/imports.ts'
+import { createPlanner } from '../http/job-planner.ts'
+import { sweepBlobs } from '../http/sweep-blobs.ts'
+import { keepUp } from '../http/upkeep.ts'
+import { WorkerRegistry } from '../http/worker-registry.ts'
+import { Engines } from '../infer/engines.ts'
+import { measureLatency } from '../infer/measure.ts'
+import { consumeImports } from '../queue/consumer.ts'
+import { createProducer } from '../queue/producer.ts'
+import { machine } from '../runtime/machine.ts'
+import { DataDirTakenError, lockDataDir } from './data-lock.ts'
+import { exitCodes, onEnd } from './lifecycle.ts'
+import { memoryLimit } from './machine-share.ts'
+import { serviceVersion } from './version.ts'
+
+const reconcileEveryMs = 15_000
+const sweepEveryMs = 3_600_000
+/** How long requests that are being answered may take before their connections are closed. */
+const graceMs = 10_000
+const mostEngines = 4
+
+async function start(config: Config): Promise<void> {
+  const log = pino({ level: config.logLevel, base: { role: 'api' } })
+  const dataDir = resolve(config.dataDir)
+  const unlock = lockDataDir(join(dataDir, 'catalog'), 'an api')
+  const stores = await openStores(dataDir)
+  const { db, blobs, images } = stores
+  const redis = {
+    redisUrl: config.redisUrl ?? defaultRedisUrl,
+    prefix: config.queuePrefix,
+    onError: (error: Error) => log.warn({ err: error }, 'redis')
+  }
+  const producer = createProducer(redis)
+  const planner = createPlanner({ db, memoryLimit: memoryLimit(config) })
+  const send = (id: string, n: number) => producer.dispatchJob(id, n)
+  const dispatcher = createDispatcher({ db, blobs, planner, send, log: log as FastifyBaseLogger })
+  const imports = createImports({
+    db,
+    images,
+    dataDir,
+    dispatch: (id, n) => producer.dispatchImport(id, n),
+    log: log as FastifyBaseLogger,
+    onSettled: () => void dispatcher.reconcile()
+  })
+  const engines = startEngines(config, log)
+  const app = await buildApp(
+    {
+      ...stores,
+      imports,
+      planner,
+      dispatcher,
+      engines,
+      measureLatency,
+      workers: new WorkerRegistry(),
+      served: new ServedModels(db, Math.random),
+      redisReady: () => producer.status === 'ready',
+      machine: machine()
+    },
+    { ...config, dataDir, version: serviceVersion(), logger: log as FastifyBaseLogger }
+  )
+  const consumer = consumeImports({ ...redis, run: imports.run })
+
+  const reconcile = async () =>
+    void (await Promise.all([dispatcher.reconcile(), imports.reconcile()]))
+  const onError = (error: unknown) => log.error({ err: error }, 'upkeep failed')
+  const stopUpkeep = keepUp(
+    [
+      { everyMs: reconcileEveryMs, run: reconcile },
+      { everyMs: sweepEveryMs, run: () => Promise.all([sweepBlobs(db, blobs), forgetOldKeys(db)]) }
+    ],
+    onError
+  )
+  producer.onReady(() => void reconcile().catch(onError))
+
+  onEnd(log, async () => {
+    const insist = setTimeout(() => app.server.closeAllConnections(), graceMs)
+    await app.close()
+    clearTimeout(insist)
+    await stopUpkeep()
+    await imports.close()
+    await consumer.close()
+    await producer.close()
+    await engines.close()
+    await db.destroy()
+    unlock()
+  })
+  await reconcile()
+  const url = await app.listen({ host: config.host, port: config.port })
+  log.info({ url, dataDir }, 'listening')
+  process.send?.({ type: 'listening', url })
+}
+
+async function openStores(dataDir: string) {
+  const db = await openCatalog(join(dataDir, 'catalog', 'catalog.sqlite'))
+  await releaseAbandonedKeys(db)
+  const blobs = await openBlobs(join(dataDir, 'blobs'))
+  const images = await openBlobs(join(dataDir, 'images'))
+  return { db, blobs, images }
+}
+
+function startEngines({ engines, queueLimit }: Config, log: Logger): Engines {
+  return new Engines({
+    perModel: engines > 0 ? engines : Math.min(mostEngines, availableParallelism()),
+    places: queueLimit,
+    onCrash: (crash) => log.error(crash, 'inference process ended unasked')
+  })
+}
+
+try {
+  await start(readConfig(process.env))
+} catch (error) {
+  const { code } = error as NodeJS.ErrnoException
+  const isExpected =
+    error instanceof ConfigError || error instanceof DataDirTakenError || code === 'EADDRINUSE'
+  const { message, stack } = error as Error
+  process.stderr.write(`${isExpected ? message : stack}\n`)
+  process.exit(isExpected ? exitCodes.cannotStart : exitCodes.failed)
+}
