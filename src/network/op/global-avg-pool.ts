@@ -11,6 +11,8 @@ export const globalAvgPool: OpDefinition = {
   channels: (_tracer, inputs, node) => single(inputs, node),
   onnx(emitter, inputs, node) {
     const mean = emitter.add('GlobalAveragePool', [single(inputs, node)])
-    return emitter.add('Flatten', [emitter.settle(node, mean)], { axis: 1 })
+    // Moves nothing, and cancels ONNX Runtime's own transpose of integer graphs, which are channels last.
+    const last = emitter.add('Transpose', [emitter.settle(node, mean)], { perm: [0, 2, 3, 1] })
+    return emitter.add('Flatten', [emitter.settle(node, last)], { axis: 1 })
   }
 }

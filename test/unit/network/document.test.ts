@@ -1,0 +1,68 @@
+/** graph.json and weights.safetensors: they come back as written, and nothing unsound is read. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  readNetwork,
+  readWeights,
+  writeNetwork,
+  writeWeights
+} from '../../../src/network/document.ts'
+import { readSafetensors, writeSafetensors } from '../../../src/network/safetensors.ts'
+import { builtNetwork, trainedWeights } from '../../support/networks.ts'
+
+const network = builtNetwork({ depth: 8 })
+const weights = trainedWeights(network, 1)
+
+describe('graph.json', () => {
+  test('comes back as written', () => {
+    for (const architecture of ['simple-cnn', 'resnet-cifar'] as const) {
+      const built = builtNetwork({ architecture })
+      assert.deepEqual(readNetwork(writeNetwork(built)), built)
+    }
+  })
+
+  for (const [what, change, message] of [
+    ['another format', { format: 'whittle-network-2' }, /at '\/format'/],
+    ['a member of another kind', { nodes: {} }, /at '\/nodes'/],
+    ['no nodes', { nodes: [] }, /at '\/nodes'/],
+    ['an unknown member', { nodes: [{ ...network.nodes[0], code: '' }] }, /at '\/nodes\/0\/code'/],
+    ['an unknown op', { nodes: [{ ...network.nodes[0], op: 'lambda' }] }, /at '\/nodes\/0\/op'/],
+    ['a graph that does not fit together', { nodes: network.nodes.slice(1) }, /earlier node/]
+  ] as const) {
+    test(`${what} is refused`, () => {
+      const text = JSON.stringify({ ...network, ...change })
+      assert.throws(() => readNetwork(text), { name: 'RangeError', message })
+    })
+  }
+
+  test('what is not JSON is refused', () => {
+    assert.throws(() => readNetwork('{'), { name: 'RangeError', message: /it must be JSON/ })
+  })
+})
+
+describe('weights.safetensors', () => {
+  test('comes back as written, with its metadata', () => {
+    const bytes = writeWeights(network, weights, { version: '0.1.0' })
+    assert.deepEqual(readWeights(network, bytes), weights)
+    assert.deepEqual(readSafetensors(bytes).metadata, { version: '0.1.0' })
+  })
+
+  test('weights of another network are refused', () => {
+    const other = builtNetwork({ depth: 14 })
+    const bytes = writeWeights(network, weights)
+    assert.throws(() => readWeights(other, bytes), /received nothing/)
+    assert.throws(() => writeWeights(other, weights), /received nothing/)
+  })
+
+  test('another shape of the same size is refused', () => {
+    const { tensors, metadata } = readSafetensors(writeWeights(network, weights))
+    const turned = new Map(tensors)
+    const kernel = tensors.get('classifier/kernel')
+    assert.ok(kernel)
+    turned.set('classifier/kernel', { ...kernel, shape: [...kernel.shape].reverse() })
+    assert.throws(
+      () => readWeights(network, writeSafetensors({ tensors: turned, metadata })),
+      /'classifier\/kernel' must have shape \[64,10\], received \[10,64\]/
+    )
+  })
+})
