@@ -22,6 +22,7 @@ export const errorCatalogue = {
   // Requests
   REQUEST_INVALID: kind(422, 'The request does not fit its schema'),
   REQUEST_MALFORMED: kind(400, 'The request cannot be read'),
+  REQUEST_TIMEOUT: kind(408, 'The request took too long to arrive', true),
   REQUEST_TOO_LARGE: kind(413, 'The request body is too large'),
   MEDIA_TYPE_UNSUPPORTED: kind(415, 'The media type is not supported'),
   ROUTE_NOT_FOUND: kind(404, 'There is nothing at this address'),

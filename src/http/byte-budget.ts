@@ -5,6 +5,14 @@
  */
 import { ServiceError } from '../errors.ts'
 
+/** What one request holds of the budget. */
+export interface Holding {
+  /** @throws ServiceError QUEUE_FULL when so many more bytes do not fit now. */
+  take(bytes: number): void
+  /** Gives back all that was taken. Idempotent. */
+  release(): void
+}
+
 export class ByteBudget {
   readonly #bytes: number
   #taken = 0
@@ -17,18 +25,26 @@ export class ByteBudget {
     return this.#taken
   }
 
-  /** @throws ServiceError QUEUE_FULL when they do not fit now. */
-  take(bytes: number): void {
-    if (this.#taken + bytes > this.#bytes) {
-      throw new ServiceError('QUEUE_FULL', {
-        detail: `Cannot read the request: the requests being answered hold ${this.#taken} bytes, at most ${this.#bytes} are allowed, received ${bytes} more`,
-        retryAfter: 1
-      })
+  /** Bytes are taken as they arrive: what is only announced would let the silent shut out the rest. */
+  open(): Holding {
+    let held = 0
+    return {
+      take: (bytes) => {
+        if (this.#taken + bytes > this.#bytes) throw this.#full()
+        this.#taken += bytes
+        held += bytes
+      },
+      release: () => {
+        this.#taken -= held
+        held = 0
+      }
     }
-    this.#taken += bytes
   }
 
-  giveBack(bytes: number): void {
-    this.#taken -= bytes
+  #full(): ServiceError {
+    return new ServiceError('QUEUE_FULL', {
+      detail: `Cannot read the request: at most ${this.#bytes} bytes of requests are held at a time, ${this.#taken} are`,
+      retryAfter: 1
+    })
   }
 }

@@ -9,7 +9,7 @@ import type { MultipartFile, MultipartValue } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { EncodedImages, imageTypes, predictionLimits } from '../contract/prediction.ts'
 import { type Fault, ServiceError } from '../errors.ts'
-import type { ByteBudget } from './byte-budget.ts'
+import type { Holding } from './byte-budget.ts'
 import { findFaults } from './faults.ts'
 
 /** The encoded bytes of an image, or why they cannot be had. */
@@ -20,6 +20,12 @@ const { images: maxImages, bytesPerImage, bytesPerRequest } = predictionLimits
 const overhead = 1024 * 1024
 /** base64 takes four characters for three bytes. */
 const jsonLimit = Math.ceil((bytesPerRequest * 4) / 3) + overhead
+
+/** A body must have arrived by then. */
+const arrivalMs = 60_000
+/** Objects, lists and commas of a JSON body: far more than the largest request has. */
+const mostMembers = 4096
+const [openBrace, openBracket, comma] = [0x7b, 0x5b, 0x2c]
 
 type Form = 'image' | 'multipart' | 'json'
 const limits: Readonly<Record<Form, number>> = {
@@ -41,39 +47,36 @@ export function formOf(request: FastifyRequest): Form {
 }
 
 /**
- * Reads the images, holding `budget` until `release` is called.
+ * Reads the images. What they take of the budget is the caller's to release, also when this throws.
  *
- * @throws ServiceError REQUEST_TOO_LARGE, REQUEST_INVALID, REQUEST_MALFORMED, QUEUE_FULL.
+ * @throws ServiceError REQUEST_TOO_LARGE, REQUEST_INVALID, REQUEST_MALFORMED, REQUEST_TIMEOUT,
+ *   QUEUE_FULL.
  */
 export async function readImages(
   request: FastifyRequest,
-  { form, budget }: { readonly form: Form; readonly budget: ByteBudget }
-): Promise<{ readonly images: readonly SentImage[]; release(): void }> {
-  const taken = bytesToExpect(request, limits[form])
-  budget.take(taken)
+  { form, holding }: { readonly form: Form; readonly holding: Holding }
+): Promise<readonly SentImage[]> {
+  const stated = Number(request.headers['content-length'] ?? 0)
+  if (stated > limits[form]) throw tooLarge(limits[form], `${stated} bytes`)
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(tooSlow()), arrivalMs)
   try {
-    return { images: await readForm(request, form), release: () => budget.giveBack(taken) }
-  } catch (error) {
-    budget.giveBack(taken)
-    throw error
+    return await Promise.race([readers[form](request, holding), late.promise])
+  } finally {
+    clearTimeout(timer)
   }
 }
 
-function readForm(request: FastifyRequest, form: Form): Promise<SentImage[]> {
-  if (form === 'multipart') return readMultipart(request)
-  return form === 'json' ? readJson(request) : readImage(request)
+type Reader = (request: FastifyRequest, holding: Holding) => Promise<SentImage[]>
+
+const readers: Readonly<Record<Form, Reader>> = {
+  image: readImage,
+  multipart: readMultipart,
+  json: readJson
 }
 
-/** The stated length, or all that is allowed when none is stated (chunked). */
-function bytesToExpect(request: FastifyRequest, limit: number): number {
-  const stated = request.headers['content-length']
-  const bytes = stated === undefined ? limit : Number(stated)
-  if (bytes > limit) throw tooLarge(limit, `${bytes} bytes`)
-  return bytes
-}
-
-async function readImage(request: FastifyRequest): Promise<SentImage[]> {
-  const bytes = await readAll(request.raw, bytesPerImage)
+async function readImage(request: FastifyRequest, holding: Holding): Promise<SentImage[]> {
+  const bytes = await readAll(request.raw, { limit: bytesPerImage, holding })
   if (bytes.length > 0) return [bytes]
   throw new ServiceError('REQUEST_INVALID', {
     detail: 'Cannot read the image: the body is empty',
@@ -81,11 +84,28 @@ async function readImage(request: FastifyRequest): Promise<SentImage[]> {
   })
 }
 
-async function readJson(request: FastifyRequest): Promise<SentImage[]> {
-  const body = parseJson(await readAll(request.raw, jsonLimit))
+async function readJson(request: FastifyRequest, holding: Holding): Promise<SentImage[]> {
+  const text = await readAll(request.raw, { limit: jsonLimit, holding })
+  refuseManyMembers(text)
+  const body = parseJson(text)
   const errors = findFaults(EncodedImages, body)
   if (errors.length > 0) throw invalid(errors)
   return (body as EncodedImages).images.map(({ b64 }, i) => decodeBase64(b64, `/images/${i}/b64`))
+}
+
+/** Millions of `{}` parse to gigabytes, while base64 has none of these characters. */
+function refuseManyMembers(text: Uint8Array): void {
+  let members = 0
+  for (const character of [openBrace, openBracket, comma]) {
+    for (let at = text.indexOf(character); at !== -1; at = text.indexOf(character, at + 1)) {
+      members += 1
+      if (members > mostMembers) {
+        throw new ServiceError('REQUEST_TOO_LARGE', {
+          detail: `Cannot read the request: at most ${maxImages} images are allowed, received more than ${mostMembers} members`
+        })
+      }
+    }
+  }
 }
 
 function parseJson(bytes: Uint8Array): unknown {
@@ -111,14 +131,14 @@ function decodeBase64(text: string, pointer: string): SentImage {
   return invalid([{ pointer, detail, received: text.slice(0, 40) }])
 }
 
-async function readMultipart(request: FastifyRequest): Promise<SentImage[]> {
+async function readMultipart(request: FastifyRequest, holding: Holding): Promise<SentImage[]> {
   const images: SentImage[] = []
   let bytes = 0
   try {
     for await (const part of request.parts({
       limits: { fileSize: bytesPerImage, files: maxImages, fields: 16, parts: maxImages + 16 }
     })) {
-      const image = await readPart(part)
+      const image = await readPart(part, holding)
       if (image instanceof Uint8Array) bytes += image.length
       if (bytes > bytesPerRequest) throw tooLarge(bytesPerRequest, 'more')
       images.push(image)
@@ -130,7 +150,10 @@ async function readMultipart(request: FastifyRequest): Promise<SentImage[]> {
   throw invalid([{ pointer: '/image', detail: `1 to ${maxImages} files are needed`, received: 0 }])
 }
 
-async function readPart(part: MultipartFile | MultipartValue): Promise<SentImage> {
+async function readPart(
+  part: MultipartFile | MultipartValue,
+  holding: Holding
+): Promise<SentImage> {
   const pointer = `/${part.fieldname.replaceAll('~', '~0').replaceAll('/', '~1')}`
   if (part.fieldname !== 'image') {
     throw invalid([{ pointer, detail: 'unknown field; images are sent as `image`' }])
@@ -138,7 +161,7 @@ async function readPart(part: MultipartFile | MultipartValue): Promise<SentImage
   if (part.type === 'field') {
     throw invalid([{ pointer, detail: 'must be a file: give it a filename' }])
   }
-  const bytes = await readAll(part.file, bytesPerImage)
+  const bytes = await readAll(part.file, { limit: bytesPerImage, holding })
   return part.file.truncated ? tooLarge(bytesPerImage, 'more') : bytes
 }
 
@@ -156,13 +179,17 @@ function asMultipartError(error: unknown): unknown {
   })
 }
 
-async function readAll(stream: Readable, limit: number): Promise<Uint8Array> {
+async function readAll(
+  stream: Readable,
+  { limit, holding }: { readonly limit: number; readonly holding: Holding }
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   try {
     for await (const chunk of stream) {
       bytes += chunk.length
       if (bytes > limit) throw tooLarge(limit, 'more')
+      holding.take(chunk.length)
       chunks.push(chunk)
     }
   } catch (error) {
@@ -171,6 +198,12 @@ async function readAll(stream: Readable, limit: number): Promise<Uint8Array> {
     throw new ServiceError('REQUEST_MALFORMED', { detail, cause: error })
   }
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
+}
+
+function tooSlow(): ServiceError {
+  return new ServiceError('REQUEST_TIMEOUT', {
+    detail: `Cannot read the request: it must arrive within ${arrivalMs / 1000} s`
+  })
 }
 
 function tooLarge(limit: number, received: string): ServiceError {

@@ -75,7 +75,7 @@ export async function predictionRoutes(
         body,
         response: {
           200: PredictionAnswer,
-          ...problemResponses(400, 404, 413, 415, 422, 429, 503, 504)
+          ...problemResponses(400, 404, 408, 413, 415, 422, 429, 503, 504)
         }
       }
     },
@@ -83,14 +83,15 @@ export async function predictionRoutes(
       const form = formOf(request)
       const { top = 5, ...choice } = request.query
       const served = await options.served.resolve(request.params.name, choice)
-      const { images, release } = await readImages(request, { form, budget })
+      const holding = budget.open()
       try {
+        const images = await readImages(request, { form, holding })
         const verdicts = await classify({ images, top, served, signal: gone(reply) }, options)
         const predictions = verdicts.map((verdict) => describe(verdict, served.labels))
         const { model, version, variant } = served
         return { id: newId('pred'), model, version, variant, predictions }
       } finally {
-        release()
+        holding.release()
       }
     }
   )

@@ -155,6 +155,7 @@ test('POST predictions refuses hostile bodies and goes on', async (t) => {
     ['no list', json({ images: b64 }), 422, 'REQUEST_INVALID'],
     ['none', json({ images: [] }), 422, 'REQUEST_INVALID'],
     ['65 in JSON', json({ images: Array(65).fill({ b64 }) }), 422, 'REQUEST_INVALID'],
+    ['a million objects', json(`[${'{},'.repeat(1e6)}{}]`), 413, 'REQUEST_TOO_LARGE'],
     ['no base64', json({ images: [{ b64: 'a*b=' }] }), 422, 'REQUEST_INVALID'],
     ['unpadded', json({ images: [{ b64: 'abc' }] }), 422, 'REQUEST_INVALID'],
     [

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { Engines, type EnginesOptions } from '../../../src/infer/engines.ts'
 import type { EngineModel, Verdict } from '../../../src/infer/messages.ts'
 import { brightClassifier } from '../../support/bright-classifier.ts'
@@ -194,4 +197,15 @@ test('close() refuses what waits and leaves no process', async (t) => {
   await pool.close()
   assert.deepEqual(pids.filter(isAlive), [])
   await assert.rejects(pool.classify(model, [{ bytes, top: 1 }], never), refused('SHUTTING_DOWN'))
+})
+
+test('engines end with a parent that is killed', async (t) => {
+  const [model] = await models(t)
+  const parent = fork(fileURLToPath(new URL('../../support/engines-parent.ts', import.meta.url)))
+  parent.send(model ?? {})
+  const [pids] = (await once(parent, 'message')) as [number[]]
+  assert.equal(pids.length, 1)
+  assert.deepEqual(pids.filter(isAlive), pids)
+  parent.kill('SIGKILL')
+  await until(() => pids.filter(isAlive).length === 0)
 })
