@@ -9,14 +9,9 @@ import { ops } from './ops.ts'
 import { inferShapes, inputShapes } from './shapes.ts'
 
 /** Multiply-accumulates for one image. @throws RangeError when the network does not fit together. */
-export const macs = (network: Network): number => sum(macsByNode(network).values())
-
-/** Multiply-accumulates of every node for one image. @throws RangeError as `macs`. */
-export const macsByNode = (network: Network): ReadonlyMap<string, number> => {
+export const macs = (network: Network): number => {
   const shapes = inferShapes(network)
-  return new Map(
-    network.nodes.map((node) => [node.id, ops[node.op].macs(inputShapes(node, shapes), node)])
-  )
+  return sum(network.nodes.map((node) => ops[node.op].macs(inputShapes(node, shapes), node)))
 }
 
 /** Number of trainable values. Running statistics of batch norm are not among them. */

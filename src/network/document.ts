@@ -1,14 +1,14 @@
 /**
  * The two files that are a trained model: `graph.json` and `weights.safetensors`.
  *
- * Reading checks everything (schema, then graph, then sizes), so what comes back can be trained on,
- * pruned or exported without another look. Members that the schema does not know are refused.
+ * Reading a graph checks everything (schema, then graph), so what comes back can be trained on, pruned or
+ * exported without another look. Members that the schema does not know are refused.
  */
 import { Type } from 'typebox'
 import Value from 'typebox/value'
 import type { Network, Weights } from './graph.ts'
 import { opNames } from './op.ts'
-import { readSafetensors, writeSafetensors } from './safetensors.ts'
+import { writeSafetensors } from './safetensors.ts'
 import { validateNetwork, validateWeights } from './validate.ts'
 
 const closed = { additionalProperties: false }
@@ -72,22 +72,6 @@ export const writeWeights = (
     refs.map(({ name, shape }) => [name, { shape, data: weights.get(name) as Float32Array }])
   )
   return writeSafetensors({ tensors, metadata })
-}
-
-/** The weights of a network. @throws RangeError when the file is damaged or another network's. */
-export const readWeights = (network: Network, bytes: Uint8Array): Weights => {
-  const { tensors } = readSafetensors(bytes)
-  const weights = new Map([...tensors].map(([name, { data }]) => [name, data]))
-  validateWeights(network, weights)
-  for (const { name, shape } of network.nodes.flatMap((node) => Object.values(node.params))) {
-    const received = tensors.get(name)?.shape
-    if (received?.join() !== shape.join()) {
-      throw new RangeError(
-        `Cannot read weights: '${name}' must have shape [${shape}], received [${received}]`
-      )
-    }
-  }
-  return weights
 }
 
 const parse = (text: string): unknown => {

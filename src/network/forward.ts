@@ -11,7 +11,7 @@ import { misfit, single } from './operand.ts'
 import { ops } from './ops.ts'
 
 /** Parameter name → tensor of its ParamRef's shape. */
-export type ParamTensors = ReadonlyMap<string, Tensor>
+type ParamTensors = ReadonlyMap<string, Tensor>
 
 export interface ForwardResult {
   /** [n, classes], before softmax: what losses take. */
@@ -43,7 +43,7 @@ export const forward = (
 }
 
 /**
- * Every node's output by id, `images` (normalised) included; with `until`, only up to that node.
+ * Every node's output by id, `images` (normalised) included.
  *
  * @throws RangeError as `forward`.
  */
@@ -52,14 +52,13 @@ export const forwardAll = (
   kernels: Kernels,
   params: ParamTensors,
   images: Tensor,
-  context: ForwardContext & { readonly until?: string }
+  context: ForwardContext
 ): ReadonlyMap<string, Tensor> => {
   const values = new Map([[network.input.id as string, kernels.normalize(images, network.input)]])
   for (const node of network.nodes) {
     const inputs = node.inputs.map((id) => lookUp(values, id, node))
     const own = paramsOf(node, params)
     values.set(node.id, ops[node.op].forward(kernels, inputs, own, node, context))
-    if (node.id === context.until) break
   }
   return values
 }

@@ -10,7 +10,7 @@ import type { ActivationQuantization, QuantizedNetwork } from '../network/quanti
 import type { Initializer, InitializerData, OnnxNode } from './model.ts'
 import { transpose } from './transpose.ts'
 
-export interface EmitterOptions {
+interface EmitterOptions {
   readonly network: Network
   readonly weights: Weights
   readonly quantized: QuantizedNetwork | undefined
@@ -34,7 +34,7 @@ export interface GraphEmitter extends OnnxEmitter {
   dequantize(name: string, quantization: ActivationQuantization): string
 }
 
-export interface IntegerValues {
+interface IntegerValues {
   readonly data: Int8Array | Int32Array
   readonly scales: Float32Array
 }

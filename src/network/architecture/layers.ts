@@ -39,12 +39,12 @@ export interface Layers {
   classify(from: Tap, classes: number): Network
 }
 
-export interface LayerOptions {
+interface LayerOptions {
   readonly attrs?: Attributes
   readonly shapes?: Readonly<Record<string, Shape>>
 }
 
-export interface ConvLayer {
+interface ConvLayer {
   readonly filters: number
   readonly size: number
   readonly stride: number
