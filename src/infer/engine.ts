@@ -14,7 +14,7 @@ export class EngineEnded extends Error {
   override readonly name = 'EngineEnded'
 }
 
-/** An engine that is silent for so long over one batch is ended: decoding gives up long before. */
+/** An engine that is silent for so long over a batch or a file is ended: decoding gives up long before. */
 const stuckMs = 120_000
 const startMs = 30_000
 
@@ -93,7 +93,7 @@ export class Engine {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#loading = { resolve, reject }
     this.#send({ type: 'load', model }, reject)
-    return promise
+    return this.#unlessStuck(promise)
   }
 
   /** One batch. Verdicts come in the order of the questions. @throws EngineEnded. */
@@ -101,12 +101,10 @@ export class Engine {
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<readonly Verdict[]>()
     this.#answers.set(id, { resolve, reject })
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stuckMs)
     try {
       this.#send({ type: 'classify', id, questions }, reject)
-      return await promise
+      return await this.#unlessStuck(promise)
     } finally {
-      clearTimeout(timer)
       this.#answers.delete(id)
     }
   }
@@ -115,6 +113,16 @@ export class Engine {
   kill(): void {
     this.#asked = true
     this.#child.kill('SIGKILL')
+  }
+
+  /** Ends a process that does not answer, which rejects `answer`. */
+  async #unlessStuck<T>(answer: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stuckMs)
+    try {
+      return await answer
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #send(message: ToEngine, reject: (error: Error) => void): void {

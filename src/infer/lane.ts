@@ -33,6 +33,8 @@ interface Entry {
 
 /** After the second failure in a row restarts wait, doubling up to the longest. */
 const [firstDelayMs, longestDelayMs] = [200, 10_000]
+/** A file that cannot be loaded is tried again after so long. */
+const brokenMs = 5000
 /** A shorter wait is spent in the line, a longer one is told to the caller. */
 const bearableMs = 1000
 
@@ -148,9 +150,9 @@ export class Lane {
       await engine.load(this.model)
       this.#loadFault = undefined
     } catch (error) {
-      this.#failed()
       engine.kill()
       if (error instanceof ServiceError) this.#refuseAll(error)
+      else this.#failed()
     }
     this.#loading.delete(engine)
     this.#free(engine)
@@ -189,6 +191,10 @@ export class Lane {
   }
 
   #retry(entries: readonly Entry[]): void {
+    if (this.#isClosed) {
+      for (const entry of entries) entry.reject(shuttingDown())
+      return
+    }
     const fresh = entries.filter(({ isRetry }) => !isRetry)
     for (const entry of fresh) entry.isRetry = true
     for (const entry of entries) {
@@ -207,16 +213,20 @@ export class Lane {
   #failed(): void {
     this.#failures += 1
     if (this.#failures < 2) return
-    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** (this.#failures - 2))
-    this.#resumeAt = performance.now() + delay
+    this.#pause(Math.min(longestDelayMs, firstDelayMs * 2 ** (this.#failures - 2)))
+  }
+
+  #pause(delayMs: number): void {
+    this.#resumeAt = performance.now() + delayMs
     clearTimeout(this.#resumeTimer)
-    this.#resumeTimer = setTimeout(() => this.pump(), delay + 1)
+    this.#resumeTimer = setTimeout(() => this.pump(), delayMs + 1)
     this.#resumeTimer.unref()
   }
 
   /** A file that cannot be loaded now will not be loaded by waiting for it. */
   #refuseAll(fault: ServiceError): void {
     this.#loadFault = fault
+    this.#pause(brokenMs)
     this.#rejectWaiting(this.#notReady(fault.detail))
   }
 

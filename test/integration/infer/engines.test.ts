@@ -107,6 +107,54 @@ test('SIGKILL of engines under load loses no request', async (t) => {
   assert.equal(pool.status.ready, true)
 })
 
+test('an image whose engines die again and again is refused, and the model comes back', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { deadlineMs: 2000 })
+  const bytes = await flatImage(255)
+  const asked = pool.classify(model, [{ bytes, top: 1 }], never).then(
+    ([verdict]) => winner(verdict),
+    (error) => error.code
+  )
+  let answer: unknown
+  void asked.then((received) => {
+    answer = received
+  })
+  let kills = 0
+  while (answer === undefined) {
+    for (const pid of pool.pids(model.key).filter(isAlive)) {
+      kills += 1
+      process.kill(pid, 'SIGKILL')
+    }
+    await sleep(1)
+  }
+  assert.ok(answer === 'ENGINE_CRASHED' || answer === 'MODEL_NOT_READY', `received ${answer}`)
+  assert.ok(kills >= 2)
+  let again: unknown
+  await until(() => {
+    void pool.classify(model, [{ bytes, top: 1 }], never).then(
+      ([verdict]) => {
+        again = winner(verdict)
+      },
+      () => {}
+    )
+    return again !== undefined
+  })
+  assert.equal(again, 1)
+})
+
+test('close() refuses what is being answered', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t)
+  const bytes = await flatImage(255)
+  await pool.classify(model, [{ bytes, top: 1 }], never)
+  const asked = pool.classify(model, [{ bytes, top: 1 }], never)
+  const refusal = assert.rejects(asked, refused('SHUTTING_DOWN'))
+  await pool.close()
+  await refusal
+})
+
 test('a full line refuses with a time to come back, and frees the places of those who leave', async (t) => {
   const [model] = await models(t)
   assert.ok(model)
