@@ -4,6 +4,7 @@
  * The only writer of catalogue and blobs, so there is one per data folder. What was accepted is in the
  * catalogue before it is answered; the loops below see to it that it happens.
  */
+import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
@@ -69,7 +70,7 @@ async function start(config: Config): Promise<void> {
       engines,
       measureLatency,
       workers: new WorkerRegistry(),
-      served: new ServedModels(db, Math.random),
+      served: new ServedModels(db, () => randomInt(2 ** 32) / 2 ** 32),
       redisReady: () => producer.status === 'ready',
       machine: machine()
     },

@@ -48,6 +48,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter))
   return reply
     .code(problem.status)
+    .header('x-request-id', request.id)
     .header('content-type', problemType)
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(problem)

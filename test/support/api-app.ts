@@ -1,0 +1,157 @@
+/** The whole api, built over real files, with the queue and the inference processes stood in for. */
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { FastifyInstance } from 'fastify'
+import { type Blobs, openBlobs } from '../../src/blob/blobs.ts'
+import { type Catalog, openCatalog } from '../../src/catalog/open.ts'
+import { ServedModels } from '../../src/catalog/served-models.ts'
+import { type AppDeps, type AppOptions, buildApp } from '../../src/http/app.ts'
+import { createDispatcher, type Dispatcher } from '../../src/http/dispatcher.ts'
+import { createImports } from '../../src/http/imports.ts'
+import { createPlanner } from '../../src/http/job-planner.ts'
+import { WorkerRegistry } from '../../src/http/worker-registry.ts'
+import { Engines } from '../../src/infer/engines.ts'
+import { temporaryFolder } from './catalog.ts'
+
+export interface ApiApp {
+  readonly app: FastifyInstance
+  readonly db: Catalog
+  readonly blobs: Blobs
+  readonly images: Blobs
+  readonly dispatcher: Dispatcher
+  /** Dispatches that the queue was given, as `<id>-<n>`; throws into the api while `away` is set. */
+  readonly queue: { readonly sent: string[]; away: boolean }
+}
+
+export const workerToken = 'token-of-the-workers'
+
+export async function apiApp(
+  t: TestContext,
+  options: Partial<AppOptions> = {},
+  changes: Partial<AppDeps> = {}
+): Promise<ApiApp> {
+  const dataDir = await temporaryFolder(t)
+  const db = await openCatalog(join(dataDir, 'catalog.sqlite'))
+  const blobs = await openBlobs(join(dataDir, 'blobs'))
+  const images = await openBlobs(join(dataDir, 'images'))
+  const queue: { sent: string[]; away: boolean } = { sent: [], away: false }
+  const send = async (id: string, n: number) => {
+    if (queue.away) throw new Error('Redis is away')
+    queue.sent.push(`${id}-${n}`)
+  }
+  const planner = createPlanner({ db, memoryLimit: 8 * 2 ** 30 })
+  const log = quiet()
+  const dispatcher = createDispatcher({ db, blobs, planner, send, log })
+  const imports = createImports({ db, images, dataDir, dispatch: send, log })
+  const engines = new Engines({ perModel: 1 })
+  const deps: AppDeps = {
+    db,
+    blobs,
+    images,
+    imports,
+    planner,
+    dispatcher,
+    engines,
+    workers: new WorkerRegistry(),
+    served: new ServedModels(db, () => 0),
+    measureLatency: async () => ({}),
+    redisReady: () => !queue.away,
+    machine: { cpu: 'test', features: [], onnxruntime: '0' },
+    ...changes
+  }
+  const settings = { version: '0.0.0', maxUploadBytes: 2 ** 30, apiKeys: [], workerToken, dataDir }
+  const app = await buildApp(deps, { ...settings, ...options })
+  t.after(async () => {
+    await app.close()
+    await imports.close()
+    await engines.close()
+    await db.destroy()
+  })
+  return { app, db, blobs, images, dispatcher, queue }
+}
+
+function quiet() {
+  const nothing = () => {}
+  const log = {
+    fatal: nothing,
+    error: nothing,
+    warn: nothing,
+    info: nothing,
+    debug: nothing,
+    trace: nothing,
+    silent: nothing,
+    level: 'silent',
+    child: () => log
+  }
+  return log
+}
+
+/** A dataset of two classes with one version, and the bytes of its images. */
+export async function readyDataset(
+  { db, images }: Pick<ApiApp, 'db' | 'images'>,
+  name = 'digits',
+  status: 'ready' | 'importing' | 'failed' = 'ready'
+): Promise<string> {
+  const id = `ds_${name}`
+  const ready = status === 'ready'
+  const created_at = new Date().toISOString()
+  const error = status === 'failed' ? { code: 'ARCHIVE_UNREADABLE', detail: 'not a zip' } : null
+  await db
+    .insertInto('datasets')
+    .values({
+      id,
+      name,
+      status,
+      version: ready ? 1 : null,
+      created_at,
+      strict: 0,
+      dispatch: 1,
+      crashes: 0,
+      report: null,
+      error: error && JSON.stringify(error)
+    })
+    .execute()
+  if (ready) await addVersion({ db, images }, id)
+  return id
+}
+
+/** The version that an import would have committed. */
+export async function addVersion(
+  { db, images }: Pick<ApiApp, 'db' | 'images'>,
+  id: string
+): Promise<void> {
+  const spread = { min: 28, median: 28, max: 28 }
+  const classes = ['a', 'b'].map((label) => ({ label, train: 40, validation: 5, test: 5 }))
+  const facts = { classes, width: spread, height: spread, grey: true }
+  await db
+    .insertInto('dataset_versions')
+    .values({
+      dataset_id: id,
+      version: 1,
+      created_at: new Date().toISOString(),
+      hash: 'f00d',
+      facts: JSON.stringify(facts)
+    })
+    .execute()
+  for (const label of ['a', 'b']) {
+    const { sha256, bytes } = await images.put(Buffer.from(`image of ${label} in ${id}`))
+    const row = { sha256, bytes, label, split: 'train', width: 28, height: 28 } as const
+    await db
+      .insertInto('dataset_images')
+      .values({
+        ...row,
+        id: `img_${label}`,
+        dataset_id: id,
+        format: 'png',
+        grey: 1,
+        from_version: 1,
+        to_version: null
+      })
+      .execute()
+  }
+  await db
+    .updateTable('datasets')
+    .set({ status: 'ready', version: 1 })
+    .where('id', '=', id)
+    .execute()
+}

@@ -1,0 +1,80 @@
+/** Speaks the worker's side of `/internal/v1`, and does no work. */
+import { createHash } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import supertest from 'supertest'
+import type { DatasetManifest, JobEvent, Outcome } from '../../src/contract/internal.ts'
+import type { Assignment, Metric } from '../../src/contract/job.ts'
+import { workerToken } from './api-app.ts'
+
+type Dataset = Assignment['dataset']
+
+export function fakeWorker(app: FastifyInstance, name = 'host-1') {
+  const call = (method: 'get' | 'post' | 'put', path: string, attempt?: number) => {
+    const request = supertest(app.server)[method](`/internal/v1/${path}`)
+    request.set('authorization', `Bearer ${workerToken}`)
+    return attempt === undefined ? request : request.set('whittle-attempt', String(attempt))
+  }
+  return {
+    async announce() {
+      const engine = { name: 'tensorflow', version: '2', reason: 'because', threads: 2 }
+      await call('put', `workers/${name}`).send({ engine, slots: 1, busy: 0 }).expect(204)
+    },
+    async claim(id: string, dispatch: number): Promise<Assignment> {
+      const answer = await call('post', `jobs/${id}/attempts`).send({ dispatch, worker: name })
+      return answer.body
+    },
+    manifest: async ({ id, version }: Dataset): Promise<DatasetManifest> =>
+      (await call('get', `datasets/${id}/versions/${version}`)).body,
+    images: async ({ id, version }: Dataset): Promise<Buffer> =>
+      (await call('get', `datasets/${id}/versions/${version}/images`).buffer(true).parse(binary))
+        .body,
+    beat: (id: string, attempt: number, progress: number) =>
+      call('post', `jobs/${id}/heartbeat`, attempt).send({ progress }),
+    event: (id: string, attempt: number, event: JobEvent) =>
+      call('post', `jobs/${id}/events`, attempt).send({ events: [event] }),
+    put(
+      id: string,
+      attempt: number,
+      folder: 'checkpoints' | 'artifacts',
+      file: string,
+      bytes: Buffer,
+      { sha256 = createHash('sha256').update(bytes).digest('hex') } = {}
+    ) {
+      return call('put', `jobs/${id}/${folder}/${file}`, attempt)
+        .set('content-type', 'application/octet-stream')
+        .set('content-sha256', sha256)
+        .send(bytes)
+    },
+    get: (id: string, attempt: number, file: string) =>
+      call('get', `jobs/${id}/checkpoints/${file}`, attempt).buffer(true).parse(binary),
+    latency: (
+      id: string,
+      attempt: number,
+      variants: readonly { variant: string; file: string }[]
+    ) =>
+      call('post', `jobs/${id}/latency`, attempt).send({
+        variants,
+        batch: 1,
+        threads: 1,
+        runs: 10
+      }),
+    outcome: (id: string, attempt: number, outcome: Outcome) =>
+      call('post', `jobs/${id}/outcome`, attempt).send(outcome),
+    metric: (epoch: number): Metric => ({
+      stage: 'train',
+      epoch,
+      at: '2026-01-01T00:00:00Z',
+      loss: 1 / epoch,
+      accuracy: 0.5,
+      validation: { loss: 1, accuracy: 0.5 },
+      learningRate: 0.1,
+      imagesPerSecond: 100
+    })
+  }
+}
+
+function binary(response: NodeJS.ReadableStream, done: (e: Error | null, body: Buffer) => void) {
+  const chunks: Buffer[] = []
+  response.on('data', (chunk: Buffer) => chunks.push(chunk))
+  response.on('end', () => done(null, Buffer.concat(chunks)))
+}
