@@ -4,11 +4,12 @@
  * One safetensors file holds it all: finished models, the training under way, and a JSON member that
  * names them. A stage that left its result here is not run again.
  */
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import Value from 'typebox/value'
 import { readNetwork, writeNetwork } from '../network/document.ts'
-import type { Network, Weights } from '../network/graph.ts'
+import type { Weights } from '../network/graph.ts'
 import { readSafetensors, writeSafetensors } from '../network/safetensors.ts'
+import { validateWeights } from '../network/validate.ts'
 import type { FitProgress, FitState } from '../train/state.ts'
 import type { Model } from './job-context.ts'
 
@@ -82,10 +83,7 @@ export function writePipelineState(state: PipelineState): Uint8Array {
 /** A state from the bytes of a checkpoint. @throws RangeError when they are none of ours. */
 export function readPipelineState(bytes: Uint8Array): PipelineState {
   const { tensors, metadata } = readSafetensors(bytes)
-  const header: unknown = JSON.parse(metadata.whittle ?? 'null')
-  if (!Value.Check(Header, header)) {
-    throw new RangeError(`Cannot read checkpoint: received ${metadata.whittle?.slice(0, 200)}`)
-  }
+  const header = readHeader(metadata.whittle ?? '')
   const all = new Map([...tensors].map(([name, { data }]) => [name, data]))
   return {
     baseline: model(header.baseline, all, 'baseline/'),
@@ -96,6 +94,17 @@ export function readPipelineState(bytes: Uint8Array): PipelineState {
   }
 }
 
+function readHeader(text: string): Static<typeof Header> {
+  let header: unknown
+  try {
+    header = JSON.parse(text)
+  } catch (cause) {
+    throw new RangeError('Cannot read checkpoint: its description is not JSON', { cause })
+  }
+  if (Value.Check(Header, header)) return header
+  throw new RangeError(`Cannot read checkpoint: received the description ${text.slice(0, 200)}`)
+}
+
 function addAll(tensors: Tensors, prefix: string, values: Weights | undefined): void {
   for (const [name, data] of values ?? []) {
     tensors.set(prefix + name, { shape: [data.length], data })
@@ -104,8 +113,10 @@ function addAll(tensors: Tensors, prefix: string, values: Weights | undefined): 
 
 function model(text: string | null, all: Weights, prefix: string): Model | null {
   if (text === null) return null
-  const network: Network = readNetwork(text)
-  return { network, weights: under(all, prefix) }
+  const network = readNetwork(text)
+  const weights = under(all, prefix)
+  validateWeights(network, weights)
+  return { network, weights }
 }
 
 function under(all: Weights, prefix: string): Map<string, Float32Array> {
