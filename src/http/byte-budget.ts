@@ -9,7 +9,7 @@ import { ServiceError } from '../errors.ts'
 export interface Holding {
   /** @throws ServiceError QUEUE_FULL when so many more bytes do not fit now. */
   take(bytes: number): void
-  /** Gives back all that was taken. Idempotent. */
+  /** Gives back all that was taken, and takes no more. Idempotent. */
   release(): void
 }
 
@@ -28,8 +28,10 @@ export class ByteBudget {
   /** Bytes are taken as they arrive: what is only announced would let the silent shut out the rest. */
   open(): Holding {
     let held = 0
+    let isOpen = true
     return {
       take: (bytes) => {
+        if (!isOpen) return // a reader that was given up on may still be running
         if (this.#taken + bytes > this.#bytes) throw this.#full()
         this.#taken += bytes
         held += bytes
@@ -37,6 +39,7 @@ export class ByteBudget {
       release: () => {
         this.#taken -= held
         held = 0
+        isOpen = false
       }
     }
   }

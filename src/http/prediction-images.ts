@@ -21,8 +21,6 @@ const overhead = 1024 * 1024
 /** base64 takes four characters for three bytes. */
 const jsonLimit = Math.ceil((bytesPerRequest * 4) / 3) + overhead
 
-/** A body must have arrived by then. */
-const arrivalMs = 60_000
 /** Objects, lists and commas of a JSON body: far more than the largest request has. */
 const mostMembers = 4096
 const [openBrace, openBracket, comma] = [0x7b, 0x5b, 0x2c]
@@ -46,6 +44,13 @@ export function formOf(request: FastifyRequest): Form {
   })
 }
 
+interface ReadOptions {
+  readonly form: Form
+  readonly holding: Holding
+  /** The whole body must have arrived by then. */
+  readonly arrivalMs: number
+}
+
 /**
  * Reads the images. What they take of the budget is the caller's to release, also when this throws.
  *
@@ -54,12 +59,12 @@ export function formOf(request: FastifyRequest): Form {
  */
 export async function readImages(
   request: FastifyRequest,
-  { form, holding }: { readonly form: Form; readonly holding: Holding }
+  { form, holding, arrivalMs }: ReadOptions
 ): Promise<readonly SentImage[]> {
   const stated = Number(request.headers['content-length'] ?? 0)
   if (stated > limits[form]) throw tooLarge(limits[form], `${stated} bytes`)
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(tooSlow()), arrivalMs)
+  const timer = setTimeout(() => late.reject(tooSlow(arrivalMs)), arrivalMs)
   try {
     return await Promise.race([readers[form](request, holding), late.promise])
   } finally {
@@ -136,7 +141,15 @@ async function readMultipart(request: FastifyRequest, holding: Holding): Promise
   let bytes = 0
   try {
     for await (const part of request.parts({
-      limits: { fileSize: bytesPerImage, files: maxImages, fields: 16, parts: maxImages + 16 }
+      limits: {
+        fileSize: bytesPerImage,
+        files: maxImages,
+        fields: 16,
+        parts: maxImages + 16,
+        fieldNameSize: 100,
+        fieldSize: 1000,
+        headerPairs: 32
+      }
     })) {
       const image = await readPart(part, holding)
       if (image instanceof Uint8Array) bytes += image.length
@@ -200,7 +213,7 @@ async function readAll(
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
 }
 
-function tooSlow(): ServiceError {
+function tooSlow(arrivalMs: number): ServiceError {
   return new ServiceError('REQUEST_TIMEOUT', {
     detail: `Cannot read the request: it must arrive within ${arrivalMs / 1000} s`
   })

@@ -30,7 +30,7 @@ export interface ModelServer {
 
 export async function modelServer(
   t: TestContext,
-  options: Partial<EnginesOptions> = {}
+  { arrivalMs, ...options }: Partial<EnginesOptions & { readonly arrivalMs: number }> = {}
 ): Promise<ModelServer> {
   const folder = await mkdtemp(join(tmpdir(), 'whittle-models-'))
   const db = await openCatalog(':memory:')
@@ -43,7 +43,13 @@ export async function modelServer(
   problems(app)
   bodies(app)
   await app.register(modelRoutes, { prefix: '/v1/models', db, blobs })
-  await app.register(predictionRoutes, { prefix: '/v1/models', served, engines, blobs })
+  await app.register(predictionRoutes, {
+    prefix: '/v1/models',
+    served,
+    engines,
+    blobs,
+    ...(arrivalMs === undefined ? {} : { arrivalMs })
+  })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   t.after(async () => {
     await app.close()

@@ -29,6 +29,8 @@ export interface PredictionRoutesOptions {
   readonly served: ServedModels
   readonly engines: Engines
   readonly blobs: Blobs
+  /** A request body must arrive within. @default 60 000 */
+  readonly arrivalMs?: number
 }
 
 /** Bytes of bodies in memory at a time: four of the largest requests. */
@@ -55,6 +57,7 @@ export async function predictionRoutes(
   options: PredictionRoutesOptions
 ): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const { arrivalMs = 60_000 } = options
   const budget = new ByteBudget(budgetBytes)
   // Bodies are read by `readImages`, which knows their limits; no parser may touch them before.
   app.removeAllContentTypeParsers()
@@ -85,11 +88,17 @@ export async function predictionRoutes(
       const served = await options.served.resolve(request.params.name, choice)
       const holding = budget.open()
       try {
-        const images = await readImages(request, { form, holding })
+        const images = await readImages(request, { form, holding, arrivalMs })
         const verdicts = await classify({ images, top, served, signal: gone(reply) }, options)
         const predictions = verdicts.map((verdict) => describe(verdict, served.labels))
         const { model, version, variant } = served
         return { id: newId('pred'), model, version, variant, predictions }
+      } catch (error) {
+        // What has not arrived by now is not waited for.
+        if (error instanceof ServiceError && error.code === 'REQUEST_TIMEOUT') {
+          reply.header('connection', 'close')
+        }
+        throw error
       } finally {
         holding.release()
       }

@@ -226,6 +226,23 @@ test('POST predictions survives clients that go away half-way', async (t) => {
   }
 })
 
+test('POST predictions gives up on bodies that do not arrive', async (t) => {
+  const server = await modelServer(t, { arrivalMs: 300 })
+  await server.publish('job_1')
+  for (const type of ['image/png', 'application/json', 'multipart/form-data; boundary=b']) {
+    const socket = connect(server.port, '127.0.0.1')
+    let received = ''
+    socket.on('data', (chunk) => {
+      received += chunk.toString('latin1')
+    })
+    const head = `POST /v1/models/light/predictions HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}`
+    socket.write(`${head}\r\ncontent-length: 6000000\r\n\r\n--b`)
+    await new Promise((resolve) => socket.once('close', resolve))
+    assert.match(received, /^HTTP\/1.1 408 .*"code":"REQUEST_TIMEOUT"/s)
+    await answersRight(server)
+  }
+})
+
 test('POST predictions ends a multipart body without its last boundary with 400', async (t) => {
   const server = await modelServer(t)
   await server.publish('job_1')

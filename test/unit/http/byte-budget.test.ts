@@ -12,6 +12,7 @@ test('ByteBudget refuses what would exceed the sum, and takes it after a release
   assert.equal(budget.taken, 100)
   one.release()
   one.release()
+  one.take(5)
   assert.equal(budget.taken, 40)
   other.take(60)
 })
