@@ -1,6 +1,7 @@
 /** Predictions: which model is asked, how images may be sent, what comes back. */
 import { type Static, Type } from 'typebox'
 import { Name } from './job.ts'
+import { Problem } from './problem.ts'
 import { VariantName } from './report.ts'
 
 /** Limits of one request. A batch of any size is served by several requests. */
@@ -52,10 +53,7 @@ export type EncodedImages = Static<typeof EncodedImages>
 const Score = Type.Object({ label: Type.String(), score: Type.Number() })
 
 export const Prediction = Type.Union(
-  [
-    Type.Object({ ...Score.properties, top: Type.Array(Score) }),
-    Type.Object({ error: Type.Unsafe<Record<string, unknown>>({ type: 'object' }) })
-  ],
+  [Type.Object({ ...Score.properties, top: Type.Array(Score) }), Type.Object({ error: Problem })],
   { $id: 'Prediction' }
 )
 export type Prediction = Static<typeof Prediction>

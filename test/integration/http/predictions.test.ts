@@ -39,7 +39,7 @@ const ask = (server: ModelServer, init: RequestInit, query = '') =>
   fetch(address(server, query), init)
 
 const labels = ({ predictions }: PredictionAnswer) =>
-  predictions.map((p: Prediction) => ('label' in p ? p.label : (p.error as { code: string }).code))
+  predictions.map((p: Prediction) => ('label' in p ? p.label : p.error.code))
 
 async function answersRight(server: ModelServer): Promise<void> {
   const answer = await ask(server, image('image/png', await flatImage(255)))
