@@ -66,8 +66,32 @@ export const portableKernels = (tf: typeof TF): Kernels => {
       return tf.customGrad(forward as never)(logits)
     },
     projectiveTransform: (images, matrices, { height, width, fill }) =>
-      tf.image.transform(images, matrices as TF.Tensor2D, 'bilinear', fill, 0, [height, width])
+      tf.tidy(() => {
+        const moved = fill === 'reflect' ? aheadOfZero(tf, matrices, images) : matrices
+        return tf.image.transform(images, moved as TF.Tensor2D, 'bilinear', fill, 0, [
+          height,
+          width
+        ])
+      })
   }
+}
+
+/**
+ * The same reflections, read at coordinates that are not negative: wasm 4.22 mirrors negative ones wrongly
+ * (to the far edge), positive ones rightly. Reflection repeats every two image sides, so each coordinate
+ * moves by a multiple of that, more than any augmentation reaches: x' = x + s, a' = a + s c, c2 = 1.
+ */
+const aheadOfZero = (tf: typeof TF, matrices: Tensor, { shape }: Tensor4D): Tensor => {
+  const periods = 8
+  const [, height, width] = shape
+  const [x, y] = [2 * periods * width, 2 * periods * height]
+  const shear = tf.tensor2d([
+    [x, 0, 0, y, 0, 0, 0, 0],
+    [0, x, 0, 0, y, 0, 0, 0]
+  ])
+  const perspective = tf.slice(matrices, [0, 6], [-1, 2])
+  const shift = tf.tensor1d([0, 0, x, 0, 0, y, 0, 0])
+  return tf.add(tf.add(matrices, tf.matMul(perspective as TF.Tensor2D, shear)), shift)
 }
 
 /**

@@ -1,0 +1,3 @@
+import { testAppliedAugmentation } from '../../support/applied-augmentation.ts'
+
+await testAppliedAugmentation('wasm')
