@@ -1,7 +1,7 @@
 /** The api's table of contents: every plugin and every route, in the order in which they apply. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Blobs } from '../blob/blobs.ts'
 import { datasetManifest } from '../catalog/datasets.ts'
 import type { Catalog } from '../catalog/open.ts'
@@ -104,6 +104,8 @@ function frame({ logger }: AppOptions): FastifyInstance {
   const app: FastifyInstance = Fastify({
     ...(logger === undefined ? {} : { loggerInstance: logger }),
     bodyLimit,
+    // Two lines a request would drown what matters; refusals and failures are logged in problem.ts.
+    logController: new LogController({ disableRequestLogging: true }),
     // An upload of gigabytes takes its time, but a connection on which nothing moves is closed.
     requestTimeout: 3_600_000,
     connectionTimeout: 120_000,

@@ -29,6 +29,7 @@ import { machine } from '../runtime/machine.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
 import { exitCodes, onEnd } from './lifecycle.ts'
 import { memoryLimit } from './machine-share.ts'
+import { outageLog } from './outage-log.ts'
 import { serviceVersion } from './version.ts'
 
 const reconcileEveryMs = 15_000
@@ -46,7 +47,7 @@ async function start(config: Config): Promise<void> {
   const redis = {
     redisUrl: config.redisUrl ?? defaultRedisUrl,
     prefix: config.queuePrefix,
-    onError: (error: Error) => log.warn({ err: error }, 'redis')
+    onError: outageLog(log, 'redis')
   }
   const producer = createProducer(redis)
   const planner = createPlanner({ db, memoryLimit: memoryLimit(config) })
@@ -103,8 +104,8 @@ async function start(config: Config): Promise<void> {
     unlock()
   })
   await reconcile()
-  const url = await app.listen({ host: config.host, port: config.port })
-  log.info({ url, dataDir }, 'listening')
+  const listenTextResolver = (address: string) => `listening at ${address}`
+  const url = await app.listen({ host: config.host, port: config.port, listenTextResolver })
   process.send?.({ type: 'listening', url })
 }
 

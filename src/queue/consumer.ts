@@ -57,7 +57,8 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
   return {
     pause: async () => worker.pause(true),
     async close() {
-      await worker.close()
+      // Without Redis there is nothing to leave in order, and waiting for it could take for ever.
+      await worker.close(connection.status !== 'ready')
       connection.disconnect()
     }
   }

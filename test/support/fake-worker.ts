@@ -1,5 +1,6 @@
 /** Speaks the worker's side of `/internal/v1`, and does no work. */
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import supertest from 'supertest'
 import type { DatasetManifest, JobEvent, Outcome } from '../../src/contract/internal.ts'
@@ -73,7 +74,8 @@ export function fakeWorker(app: FastifyInstance, name = 'host-1') {
   }
 }
 
-function binary(response: NodeJS.ReadableStream, done: (e: Error | null, body: Buffer) => void) {
+function binary(answer: unknown, done: (error: Error | null, body: Buffer) => void): void {
+  const response = answer as Readable
   const chunks: Buffer[] = []
   response.on('data', (chunk: Buffer) => chunks.push(chunk))
   response.on('end', () => done(null, Buffer.concat(chunks)))

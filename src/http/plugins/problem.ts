@@ -45,7 +45,8 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   else request.log.info({ code: known.code, detail: known.detail }, 'request refused')
   const challenge = challenges[known.code]
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter))
+  const retryAfter = known.retryAfter ?? usualDelays[problem.status]
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
   return reply
     .code(problem.status)
     .header('x-request-id', request.id)
@@ -53,6 +54,9 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(problem)
 }
+
+/** Seconds, for refusals that pass by themselves, when they do not say it better. */
+const usualDelays: Readonly<Record<number, number>> = { 429: 1, 503: 5 }
 
 /** RFC 6750 section 3. */
 const challenges: Partial<Record<ErrorCode, string>> = {

@@ -32,7 +32,7 @@ test('POST /v1/jobs answers 202 with the job, resolved in full, and dispatches i
   const { state, seed, dataset, recipe, reasons, attempt } = answer.body
   assert.deepEqual([state, seed, attempt], ['queued', 9, 0])
   assert.deepEqual(dataset, { id: 'ds_digits', name: 'digits', version: 1 })
-  assert.equal(recipe.network.inputSize, 28)
+  assert.equal(recipe?.network.inputSize, 28)
   assert.ok(Object.keys(reasons).includes('/network/inputSize'))
   assert.deepEqual(api.queue.sent, [`${answer.body.id}-1`])
   assert.deepEqual(await show(api, answer.body.id), answer.body)
