@@ -8,7 +8,7 @@ import type { Preset } from './preset/balanced.ts'
 
 const MACS = 0.5
 const ROUND_TO = { int8: 16, float: 8 }
-const FINE_TUNING = { epochs: 1 / 3, learningRate: 1 / 4 }
+const FINE_TUNING = { epochs: 1 / 4, learningRate: 1 / 4 }
 const DISTILLATION = { temperature: 4, weight: 0.7 }
 
 /** null when no pruned variant is made. */
@@ -34,11 +34,15 @@ export const choosePruning = (
     roundTo: isQuantized
       ? fill('roundTo', ROUND_TO.int8, 'int8 kernels waste widths that are no multiples of 16')
       : fill('roundTo', ROUND_TO.float, 'float kernels work on 8 channels at a time'),
-    epochs: fill('epochs', Math.ceil(train.epochs * FINE_TUNING.epochs), 'a third of the training'),
+    epochs: fill(
+      'epochs',
+      Math.ceil(train.epochs * FINE_TUNING.epochs),
+      'a quarter of the training'
+    ),
     learningRate: fill(
       'learningRate',
       train.learningRate * FINE_TUNING.learningRate,
-      'a quarter of the training, to repair and not to start over'
+      'a quarter of the training rate, to repair and not to start over'
     ),
     temperature: fill('temperature', DISTILLATION.temperature, 'Hinton et al., arXiv:1503.02531'),
     distillWeight: fill('distillWeight', DISTILLATION.weight, 'mostly follow the unpruned network')

@@ -21,9 +21,9 @@ export const balanced: Preset = {
   prune: null,
   quantize: {},
   geometric: [
-    { op: 'rotate', degrees: 10 },
-    { op: 'scale', range: [0.9, 1.1] },
-    { op: 'translate', x: 0.08, y: 0.08 }
+    { op: 'rotate', degrees: 15 },
+    { op: 'scale', range: [0.8, 1.25] },
+    { op: 'translate', x: 0.1, y: 0.1 }
   ],
   colour: [
     { op: 'brightness', amount: 0.15 },
