@@ -6,6 +6,7 @@
  */
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
 import { ServiceError } from '../../errors.ts'
 import { docsPage } from '../docs-page.ts'
 import { problemExplanation } from '../problem-explanation.ts'
@@ -37,6 +38,10 @@ export async function openapi(app: FastifyInstance, version: string): Promise<vo
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       // A key is needed only where keys are configured.
       security: [{}, { key: [] }]
+    },
+    transform: ({ schema, url, route }) => {
+      const headers = route.config?.idempotency === undefined ? {} : { headers: idempotencyHeader }
+      return { schema: marked({ ...headers, ...schema } as unknown as Json) as never, url }
     }
   })
   const document = describer(app)
@@ -66,17 +71,42 @@ export function describer(app: FastifyInstance): () => OpenApiDocument {
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
-/** Moves every schema with an `$id` to the components and refers to it instead. */
+const idempotencyHeader = Type.Object({
+  'Idempotency-Key': Type.Optional(
+    Type.String({ description: 'The same key and payload gives the first answer again, for a day' })
+  )
+})
+
+/** The generator makes names of its own (`def-0`) for `$id`s; under another key it leaves them be. */
+const mark = 'x-component'
+
+function marked(value: Json): Json {
+  if (Array.isArray(value)) return value.map(marked)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key === '$id' ? mark : key, marked(member)])
+  )
+}
+
+const hasDefault = (schema: Json | undefined): boolean =>
+  typeof schema === 'object' && schema !== null && 'default' in schema
+
+/**
+ * Moves every schema with a name to the components and refers to it instead; corrects what the
+ * generator gets wrong: a parameter with a default need not be given, and answers have a meaning.
+ */
 function withComponents(document: OpenApiDocument): OpenApiDocument {
   const schemas: Record<string, Json> = {}
   const hoist = (value: Json): Json => {
     if (Array.isArray(value)) return value.map(hoist)
     if (typeof value !== 'object' || value === null) return value
-    const { $id, ...members } = value as { readonly [key: string]: Json }
+    const { [mark]: name, ...members } = value as { readonly [key: string]: Json }
     const hoisted = Object.fromEntries(Object.entries(members).map(([k, v]) => [k, hoist(v)]))
-    if (typeof $id !== 'string') return hoisted
-    schemas[$id] = hoisted
-    return { $ref: `#/components/schemas/${$id}` }
+    if (hoisted.in === 'query' && hasDefault(hoisted.schema)) return { ...hoisted, required: false }
+    if (hoisted.description === 'Default Response') return { ...hoisted, description: 'Success' }
+    if (typeof name !== 'string') return hoisted
+    schemas[name] = hoisted
+    return { $ref: `#/components/schemas/${name}` }
   }
   const paths = hoist(document.paths as unknown as Json) as unknown as OpenApiDocument['paths']
   const sorted = Object.fromEntries(Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1)))
