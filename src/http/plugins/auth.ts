@@ -20,7 +20,8 @@ export function auth(app: FastifyInstance, keys: readonly ApiKey[]): void {
   if (keys.length === 0) return
   const known: readonly KnownKey[] = keys.map(({ key, scope }) => ({ digest: digest(key), scope }))
   app.addHook('onRequest', async (request) => {
-    const needed = neededScope(request)
+    const { method, routeOptions } = request
+    const needed = neededScope({ method, url: routeOptions.url })
     if (needed !== null) check(request, known, needed)
   })
 }
@@ -42,17 +43,21 @@ function check(request: FastifyRequest, known: readonly KnownKey[], needed: KeyS
   })
 }
 
-/** The least scope that a request needs, or null when it needs none. */
-export function neededScope({
-  method,
-  url
-}: Pick<FastifyRequest, 'method' | 'url'>): KeyScope | null {
-  const path = url.split('?')[0] ?? ''
-  if (path === '/health/live' || path === '/health/ready') return null
-  if (path.startsWith('/internal/v1/')) return null
-  const reads = method === 'GET' || method === 'HEAD'
-  const isModel = path === '/v1/models' || path.startsWith('/v1/models/')
-  if (isModel && (reads || path.endsWith('/predictions'))) return 'predict'
-  if (isModel && method === 'DELETE') return 'admin'
-  return /^\/(v1\/engine|docs|openapi\.json|problems\/.*)$/.test(path) ? 'predict' : 'train'
+/** What a route's pattern (never the address itself, which callers choose) asks for. */
+interface Route {
+  readonly method: string
+  /** Undefined where there is no route. */
+  readonly url: string | undefined
 }
+
+/** The least scope that a route needs, or null when it needs none. */
+export function neededScope({ method, url = '' }: Route): KeyScope | null {
+  if (url.startsWith('/health/') || url.startsWith('/internal/v1/')) return null
+  const reads = method === 'GET' || method === 'HEAD'
+  const isModel = /^\/v1\/models(\/|$)/.test(url)
+  if (isModel && (reads || url === '/v1/models/:name/predictions')) return 'predict'
+  if (isModel && method === 'DELETE') return 'admin'
+  return reads && openToAll.includes(url) ? 'predict' : 'train'
+}
+
+const openToAll = ['/v1/engine', '/v1/engine/', '/docs', '/openapi.json', '/problems/:code']
