@@ -122,7 +122,8 @@ export async function addVersion(
 ): Promise<void> {
   const spread = { min: 28, median: 28, max: 28 }
   const classes = ['a', 'b'].map((label) => ({ label, train: 40, validation: 5, test: 5 }))
-  const facts = { classes, width: spread, height: spread, grey: true }
+  const sides = { width: spread, height: spread }
+  const facts = { hash: 'f00d', images: 100, bytes: 0, ...sides, grey: true, classes, health: [] }
   await db
     .insertInto('dataset_versions')
     .values({
