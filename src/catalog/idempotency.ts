@@ -4,6 +4,7 @@
  * A row without a status is a request that is still running. Only this process runs requests, so such
  * rows of an earlier process are of requests that died with it, and go at start.
  */
+import type { CatalogTransaction } from './database.ts'
 import type { Catalog } from './open.ts'
 
 export interface KeyRef {
@@ -53,7 +54,7 @@ export function reserveKey(db: Catalog, ref: KeyRef, now = new Date()): Promise<
 }
 
 export async function keepAnswer(
-  db: Catalog,
+  db: Catalog | CatalogTransaction,
   { caller, route, key }: KeyRef,
   fingerprint: string,
   { status, headers, body }: KeptAnswer

@@ -32,7 +32,7 @@ export interface NewJob {
 
 /** Stores a job; from now on it is not lost. It has dispatch 1, which the caller hands to the queue. */
 export async function createJob(
-  db: Catalog,
+  db: Catalog | CatalogTransaction,
   { spec, dataset, seed, plan }: NewJob,
   now = new Date()
 ): Promise<JobRow> {

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { CatalogTransaction } from '../../catalog/database.ts'
 import {
   type KeptAnswer,
   type KeyRef,
@@ -31,7 +32,19 @@ declare module 'fastify' {
      * @throws ServiceError IDEMPOTENCY_KEY_REUSED when the payloads differ
      */
     settleIdempotency(payload: unknown, reply: FastifyReply): Promise<boolean>
+    /**
+     * Keeps the answer in the transaction that creates what it tells of, so that a process killed
+     * before it could answer has not created something that a second try creates again.
+     */
+    rememberAnswer(trx: CatalogTransaction, answer: Creation): Promise<void>
   }
+}
+
+/** The answer to a request that creates: where the new thing is, and the thing itself. */
+interface Creation {
+  readonly status: 201 | 202
+  readonly location: string
+  readonly body: unknown
 }
 
 interface Pending {
@@ -44,7 +57,14 @@ interface Pending {
 export function idempotency(app: FastifyInstance, db: Catalog): void {
   app.decorateRequest('idempotency', null)
   app.decorateRequest('settleIdempotency', async function (payload: unknown, reply: FastifyReply) {
-    return settle(this.idempotency, `${this.url} ${canonical(payload)}`, reply)
+    const path = bare(this.url.split('?')[0] ?? '')
+    return settle(this.idempotency, `${path} ${canonical(payload)}`, reply)
+  })
+  app.decorateRequest('rememberAnswer', async function (trx, { status, location, body }) {
+    if (this.idempotency?.reservation.kind !== 'reserved') return
+    const { ref, fingerprint } = this.idempotency
+    const headers = { 'content-type': 'application/json; charset=utf-8', location }
+    await keepAnswer(trx, ref, fingerprint, { status, headers, body: JSON.stringify(body) })
   })
   app.addHook('preHandler', async (request, reply) => {
     const { idempotency: kind } = request.routeOptions.config
@@ -108,7 +128,10 @@ const callerOf = (request: FastifyRequest): string => {
 }
 
 const routeOf = ({ method, routeOptions }: FastifyRequest): string =>
-  `${method} ${routeOptions.url ?? ''}`
+  `${method} ${bare(routeOptions.url ?? '')}`
+
+/** `/v1/jobs/` is `/v1/jobs`. */
+const bare = (path: string): string => path.replace(/\/+$/, '')
 
 function checkedKey(key: string | string[]): string {
   if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key

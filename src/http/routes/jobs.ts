@@ -72,7 +72,13 @@ export async function jobRoutes(instance: FastifyInstance, options: JobRoutesOpt
       if (request.validationError !== undefined) {
         throw await planner.extend(request.validationError, request.body)
       }
-      const job = await createJob(db, await planner.plan(request.body))
+      const planned = await planner.plan(request.body)
+      const job = await db.transaction().execute(async (trx) => {
+        const row = await createJob(trx, planned)
+        const [location, body] = [`/v1/jobs/${row.id}`, jobDocument(row)]
+        await request.rememberAnswer(trx, { status: 202, location, body })
+        return row
+      })
       await dispatcher.dispatch(job)
       return reply.code(202).header('location', `/v1/jobs/${job.id}`).send(jobDocument(job))
     }

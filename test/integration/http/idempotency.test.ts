@@ -8,7 +8,7 @@ import {
 import { type ApiApp, apiApp, readyDataset } from '../../support/api-app.ts'
 
 const spec = { dataset: 'digits', model: 'digits' }
-const route = 'POST /v1/jobs/'
+const route = 'POST /v1/jobs'
 
 const post = ({ app }: ApiApp, payload: object, key = 'one', more: Record<string, string> = {}) =>
   app.inject({
@@ -75,6 +75,22 @@ test('callers do not see each other: the same key of two callers is two keys', a
   const [a, b] = await Promise.all(ids)
   assert.deepEqual([a?.statusCode, b?.statusCode], [202, 202])
   assert.notEqual(a?.json().id, b?.json().id)
+})
+
+test('a process killed before it could answer has kept the answer with the job', async (t) => {
+  const api = await apiApp(t)
+  await readyDataset(api)
+  let killed = () => {}
+  api.dispatcher.dispatch = () => new Promise((_resolve, reject) => (killed = () => reject()))
+  const answer = post(api, spec)
+  while ((await count(api)) === 0) await new Promise((resolve) => setImmediate(resolve))
+  await releaseAbandonedKeys(api.db)
+  const [job] = (await api.app.inject('/v1/jobs')).json().items
+  const again = await reserveKey(api.db, { caller: '', route, key: 'one' })
+  assert.equal(again.kind, 'answered')
+  assert.deepEqual(JSON.parse(again.answer.body), job)
+  killed()
+  await answer
 })
 
 test('keys are kept for a day, and those of requests that died with the process go', async (t) => {
