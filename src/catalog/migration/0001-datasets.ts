@@ -104,6 +104,7 @@ const statements = [
     primary key (dataset_id, id, from_version)
   ) strict, without rowid`,
   'create index dataset_image_by_content on dataset_images (sha256)',
+  `create index dataset_image_by_version on dataset_images (dataset_id, sha256, from_version)`,
   `create unique index dataset_image_current on dataset_images (dataset_id, sha256)
     where to_version is null`,
   `create index dataset_image_by_label on dataset_images (dataset_id, label, split, id)

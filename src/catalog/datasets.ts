@@ -1,0 +1,249 @@
+/** Datasets as callers and jobs use them: create, find, list, describe, delete. */
+import type { Selectable } from 'kysely'
+import { sql } from 'kysely'
+import type { DatasetManifest } from '../contract/internal.ts'
+import { type ErrorCode, ServiceError } from '../errors.ts'
+import type { CatalogTransaction } from './database.ts'
+import { imagesOfVersion, type VersionFacts } from './dataset-facts.ts'
+import type { DatasetTable } from './migration/0001-datasets.ts'
+import type { Catalog } from './open.ts'
+
+type Reader = Catalog | CatalogTransaction
+
+export type DatasetRow = Selectable<DatasetTable>
+
+export interface DatasetError {
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+export interface FoundDataset {
+  readonly id: string
+  readonly name: string
+  readonly status: DatasetTable['status']
+  /** Newest version; null without one. */
+  readonly version: number | null
+  readonly error: DatasetError | null
+}
+
+export interface NewDataset {
+  readonly id: string
+  readonly name: string
+  readonly strict: boolean
+  /** With an archive the dataset is importing; without one it is ready and empty. */
+  readonly hasArchive: boolean
+}
+
+/** @throws ServiceError DATASET_NAME_TAKEN */
+export async function createDataset(
+  db: Catalog,
+  { id, name, strict, hasArchive }: NewDataset,
+  now = new Date()
+): Promise<DatasetRow> {
+  return db.transaction().execute(async (trx) => {
+    await assertNameIsFree(trx, name)
+    return trx
+      .insertInto('datasets')
+      .values({
+        id,
+        name,
+        status: hasArchive ? 'importing' : 'ready',
+        version: null,
+        created_at: now.toISOString(),
+        strict: strict ? 1 : 0,
+        dispatch: 1,
+        crashes: 0,
+        report: null,
+        error: null
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow()
+  })
+}
+
+/** @throws ServiceError DATASET_NAME_TAKEN */
+export async function assertNameIsFree(db: Reader, name: string): Promise<void> {
+  const taken = await db
+    .selectFrom('datasets')
+    .select('id')
+    .where('name', '=', name)
+    .executeTakeFirst()
+  if (taken === undefined) return
+  throw new ServiceError('DATASET_NAME_TAKEN', {
+    detail: `Cannot create the dataset: the name is that of ${taken.id}, received ${JSON.stringify(name)}`
+  })
+}
+
+/** A dataset by its id or its name, as jobs name it. */
+export async function findDataset(db: Reader, nameOrId: string): Promise<FoundDataset | undefined> {
+  const row = await find(db, nameOrId)
+  if (row === undefined) return undefined
+  const { id, name, status, version } = row
+  return { id, name, status, version, error: errorOf(row) }
+}
+
+/** @throws ServiceError DATASET_NOT_FOUND */
+export async function getDataset(db: Reader, nameOrId: string): Promise<DatasetRow> {
+  const row = await find(db, nameOrId)
+  if (row !== undefined) return row
+  throw new ServiceError('DATASET_NOT_FOUND', {
+    detail: `Cannot find the dataset: received ${JSON.stringify(nameOrId.slice(0, 100))}`
+  })
+}
+
+/** Why an import failed; null unless it did. */
+export function errorOf({ error }: Pick<DatasetRow, 'error'>): DatasetError | null {
+  return error === null ? null : (JSON.parse(error) as DatasetError)
+}
+
+/** A page of datasets, newest first. */
+export async function listDatasets(
+  db: Catalog,
+  { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined }
+): Promise<{ readonly rows: DatasetRow[]; readonly next: string | null }> {
+  let query = db.selectFrom('datasets').selectAll().orderBy('id', 'desc')
+  if (cursor !== undefined) query = query.where('id', '<', cursor)
+  const found = await query.limit(limit + 1).execute()
+  const rows = found.slice(0, limit)
+  return { rows, next: found.length > limit ? (rows.at(-1)?.id ?? null) : null }
+}
+
+/** What is known of a version; undefined when there is none. */
+export async function versionFacts(
+  db: Reader,
+  dataset: string,
+  version: number
+): Promise<(VersionFacts & Sides) | undefined> {
+  const row = await db
+    .selectFrom('dataset_versions')
+    .select('facts')
+    .where('dataset_id', '=', dataset)
+    .where('version', '=', version)
+    .executeTakeFirst()
+  if (row === undefined) return undefined
+  const facts = JSON.parse(row.facts) as VersionFacts
+  return { ...facts, width: facts.width ?? noSide, height: facts.height ?? noSide }
+}
+
+type Sides = { readonly [side in 'width' | 'height']: NonNullable<VersionFacts[side]> }
+const noSide = { min: 0, median: 0, max: 0 }
+
+export interface VersionRow {
+  readonly version: number
+  readonly createdAt: string
+  readonly facts: VersionFacts
+}
+
+/** A page of versions, newest first, at most `limit` of those older than `before`. */
+export async function listVersions(
+  db: Catalog,
+  dataset: string,
+  { limit, before }: { readonly limit: number; readonly before: number | null }
+): Promise<{ readonly rows: VersionRow[]; readonly next: number | null }> {
+  const found = await db
+    .selectFrom('dataset_versions')
+    .selectAll()
+    .where('dataset_id', '=', dataset)
+    .$if(before !== null, (query) => query.where('version', '<', before))
+    .orderBy('version', 'desc')
+    .limit(limit + 1)
+    .execute()
+  const rows = found.slice(0, limit).map(({ version, created_at, facts }) => ({
+    version,
+    createdAt: created_at,
+    facts: JSON.parse(facts) as VersionFacts
+  }))
+  return { rows, next: found.length > limit ? (rows.at(-1)?.version ?? null) : null }
+}
+
+/**
+ * Everything a worker needs to know of a version, images in ascending order of SHA-256.
+ *
+ * @throws ServiceError DATASET_NOT_FOUND
+ */
+export async function datasetManifest(
+  db: Catalog,
+  id: string,
+  version: number
+): Promise<DatasetManifest> {
+  const { name } = await getDataset(db, id)
+  const facts = await versionFacts(db, id, version)
+  if (facts === undefined) {
+    throw new ServiceError('DATASET_NOT_FOUND', {
+      detail: `Cannot find the version: ${name} has no version ${version}`
+    })
+  }
+  const labels = facts.classes.map(({ label }) => label)
+  const indexes = new Map(labels.map((label, i) => [label, i]))
+  const images: DatasetManifest['images'] = []
+  for await (const page of imagesOfVersion(db, id, version)) {
+    for (const { sha256, label, split, bytes } of page) {
+      images.push({ sha256, label: indexes.get(label) ?? -1, split, bytes })
+    }
+  }
+  return { id, name, version, hash: facts.hash, labels, images }
+}
+
+/**
+ * Deletes a dataset with its versions and image rows.
+ *
+ * @throws ServiceError DATASET_NOT_FOUND; DATASET_IN_USE while a job that has not ended uses it
+ */
+export async function deleteDataset(db: Catalog, nameOrId: string): Promise<DatasetRow> {
+  return db.transaction().execute(async (trx) => {
+    const dataset = await getDataset(trx, nameOrId)
+    const job = await trx
+      .selectFrom('jobs')
+      .select('id')
+      .where('dataset_id', '=', dataset.id)
+      .where('state', 'in', ['queued', 'running'])
+      .executeTakeFirst()
+    if (job !== undefined) {
+      throw new ServiceError('DATASET_IN_USE', {
+        detail: `Cannot delete the dataset: ${job.id} uses it; cancel it first`
+      })
+    }
+    await trx.deleteFrom('datasets').where('id', '=', dataset.id).execute()
+    return dataset
+  })
+}
+
+/** Digests of everything that any version of a dataset holds. */
+export async function contentsOf(db: Catalog, dataset: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('dataset_images')
+    .select('sha256')
+    .distinct()
+    .where('dataset_id', '=', dataset)
+    .execute()
+  return rows.map(({ sha256 }) => sha256)
+}
+
+/** Those of `contents` that no dataset holds in any version. */
+export async function unreferencedImages(
+  db: Catalog,
+  contents: readonly string[]
+): Promise<string[]> {
+  const free: string[] = []
+  for (const sha256 of contents) {
+    const held = await db
+      .selectFrom('dataset_images')
+      .select(sql<number>`1`.as('one'))
+      .where('sha256', '=', sha256)
+      .limit(1)
+      .executeTakeFirst()
+    if (held === undefined) free.push(sha256)
+  }
+  return free
+}
+
+async function find(db: Reader, nameOrId: string): Promise<DatasetRow | undefined> {
+  // No name can contain the underscore of an id's prefix at that place and be an id as well.
+  return db
+    .selectFrom('datasets')
+    .selectAll()
+    .where((eb) => eb.or([eb('id', '=', nameOrId), eb('name', '=', nameOrId)]))
+    .orderBy(sql`id = ${nameOrId} desc`)
+    .limit(1)
+    .executeTakeFirst()
+}

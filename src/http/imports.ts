@@ -1,0 +1,264 @@
+/**
+ * Runs imports to their end: archives from the queue, single images at once, one writer per dataset.
+ *
+ * The importer process reads what is hostile and leaves a staging folder; here its list is checked line
+ * by line, its files are adopted and its rows committed. What a crash leaves half-done is discarded and
+ * run again, three times at most.
+ */
+import { createReadStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import Value from 'typebox/value'
+import type { Blobs } from '../blob/blobs.ts'
+import {
+  discardImages,
+  failImport,
+  findImporting,
+  freezeVersion,
+  type ImageRow,
+  insertImages,
+  redispatchImport
+} from '../catalog/dataset-versions.ts'
+import { type DatasetRow, findDataset, getDataset } from '../catalog/datasets.ts'
+import { newId } from '../catalog/id.ts'
+import type { Catalog } from '../catalog/open.ts'
+import type { ImportReport } from '../contract/dataset.ts'
+import { ImportedImage } from '../contract/importer.ts'
+import { stagedFile, stagedImages } from '../dataset/import.ts'
+import { runImporter } from '../dataset/run-importer.ts'
+import { ServiceError } from '../errors.ts'
+import type { Dispatch } from '../queue/names.ts'
+import { versionFactsOf } from './version-facts.ts'
+
+export interface ImportsOptions {
+  readonly db: Catalog
+  /** Contents of the datasets' images. */
+  readonly images: Blobs
+  readonly dataDir: string
+  /** Puts dispatch `n` of an import into the queue. May fail; adding twice is harmless. */
+  readonly dispatch: (id: string, n: number) => Promise<void>
+  readonly log: FastifyBaseLogger
+  /** Told when an import has ended, well or not. */
+  readonly onSettled?: (dataset: string) => void
+}
+
+export interface Imports {
+  /** Where the archive of a dataset lies until its import has ended. */
+  archiveOf(dataset: string): string
+  /** A new, empty folder below the data directory; whoever asks for it removes it. */
+  staging(): Promise<string>
+  /** Hands an import over. Never fails: what the queue does not take now, it gets later. */
+  dispatch(dataset: string, n: number): Promise<void>
+  /** Runs one dispatch to its end. Never throws. */
+  run(dispatch: Dispatch, signal: AbortSignal): Promise<void>
+  /** Ends a running import, if there is one, and waits for it. */
+  abort(dataset: string): Promise<void>
+  /** Hands over every import that is not running here. */
+  reconcile(): Promise<void>
+  /** Ends what is running; it is run again at the next start. */
+  close(): Promise<void>
+}
+
+const mostCrashes = 3
+const rowsAtOnce = 500
+
+export function createImports(options: ImportsOptions): Imports {
+  const { db, dataDir, log, onSettled = () => {} } = options
+  const running = new Map<
+    string,
+    { readonly abort: AbortController; readonly done: Promise<void> }
+  >()
+  const archiveOf = (dataset: string) => join(dataDir, 'uploads', dataset)
+  let closing = false
+  let adopted = false
+
+  const hand = async (id: string, n: number): Promise<void> => {
+    try {
+      await options.dispatch(id, n)
+    } catch (error) {
+      log.warn({ err: error, datasetId: id }, 'import postponed')
+    }
+  }
+  const attempt = async (dataset: DatasetRow, signal: AbortSignal): Promise<void> => {
+    try {
+      await importArchive(options, { dataset, archive: archiveOf(dataset.id), signal })
+    } catch (error) {
+      if (signal.aborted) return
+      const again = await afterCrash(options, dataset, error)
+      if (again !== undefined) return hand(dataset.id, again)
+    }
+    await rm(archiveOf(dataset.id), { force: true })
+    onSettled(dataset.id)
+  }
+  return {
+    archiveOf,
+    async staging() {
+      const folder = join(dataDir, 'imports', newId('ds'))
+      await mkdir(folder, { recursive: true })
+      return folder
+    },
+    dispatch: hand,
+    async run({ id, dispatch }, lost) {
+      const dataset = closing ? undefined : await findImportable(db, id, dispatch)
+      if (dataset === undefined || running.has(id)) return
+      const abort = new AbortController()
+      const signal = AbortSignal.any([abort.signal, lost])
+      const done = attempt(dataset, signal).catch((error) => {
+        log.error({ err: error, datasetId: id }, 'import ended without a result')
+      })
+      running.set(id, { abort, done })
+      await done.finally(() => running.delete(id))
+    },
+    async abort(dataset) {
+      const import_ = running.get(dataset)
+      import_?.abort.abort(new Error('the dataset was deleted'))
+      await import_?.done
+      await rm(archiveOf(dataset), { force: true })
+    },
+    async reconcile() {
+      for (const { id, dispatch } of await findImporting(db)) {
+        if (running.has(id) || closing) continue
+        // A dispatch of an earlier process may be stuck in Redis under its lock; a new number is not.
+        const fresh = adopted ? undefined : await redispatchImport(db, id, { crashed: false })
+        await hand(id, fresh?.dispatch ?? dispatch)
+      }
+      adopted = true
+    },
+    async close() {
+      closing = true
+      for (const { abort } of running.values()) abort.abort(new Error('the api is shutting down'))
+      await Promise.all([...running.values()].map(({ done }) => done))
+    }
+  }
+}
+
+async function findImportable(
+  db: Catalog,
+  id: string,
+  dispatch: number
+): Promise<DatasetRow | undefined> {
+  const found = await findDataset(db, id)
+  if (found?.status !== 'importing') return undefined
+  const row = await getDataset(db, found.id)
+  return row.dispatch === dispatch ? row : undefined
+}
+
+/** The number of the next dispatch, or undefined when the import has failed for good. */
+async function afterCrash(
+  { db, log }: ImportsOptions,
+  { id, name }: DatasetRow,
+  error: unknown
+): Promise<number | undefined> {
+  log.error({ err: error, datasetId: id }, 'import crashed')
+  const next = await redispatchImport(db, id, { crashed: true })
+  if (next === undefined) return undefined
+  const known = error instanceof ServiceError && error.code !== 'IMPORT_FAILED' ? error : undefined
+  if (known === undefined && next.crashes < mostCrashes) return next.dispatch
+  const { code, detail } =
+    known ??
+    new ServiceError('IMPORT_FAILED', {
+      detail: `Cannot import ${name}: the importer ended unexpectedly ${next.crashes} times; the last time: ${error instanceof Error ? error.message : error}`
+    })
+  await failImport(db, id, { error: { code, detail }, report: null })
+  return undefined
+}
+
+interface ArchiveImport {
+  readonly dataset: DatasetRow
+  readonly archive: string
+  readonly signal: AbortSignal
+}
+
+async function importArchive(
+  options: ImportsOptions,
+  { dataset, archive, signal }: ArchiveImport
+): Promise<void> {
+  const { db, dataDir } = options
+  const staging = join(dataDir, 'imports', dataset.id)
+  await rm(staging, { recursive: true, force: true })
+  await mkdir(staging, { recursive: true })
+  try {
+    await discardImages(db, dataset.id)
+    const strict = dataset.strict === 1
+    const order = { kind: 'archive', staging, archive, strict } as const
+    const { report, error } = await runImporter(order, { signal })
+    if (error !== null) {
+      await failImport(db, dataset.id, {
+        error: { code: error.code, detail: error.detail },
+        report
+      })
+      return
+    }
+    if (report === null) throw new Error('the importer gave no report')
+    await commit(options, { dataset, staging, report, signal })
+  } finally {
+    await rm(staging, { recursive: true, force: true })
+  }
+}
+
+interface Staged {
+  readonly dataset: DatasetRow
+  readonly staging: string
+  readonly report: ImportReport
+  readonly signal: AbortSignal
+}
+
+async function commit(
+  { db, images }: ImportsOptions,
+  { dataset, staging, report, signal }: Staged
+): Promise<void> {
+  const version = 1
+  let rows: ImageRow[] = []
+  for await (const image of readStaged(staging)) {
+    await images.adopt(stagedFile(staging, image.sha256), image.sha256)
+    rows.push(asRow(dataset.id, { ...image, split: image.split ?? 'train' }, version))
+    if (rows.length < rowsAtOnce) continue
+    signal.throwIfAborted()
+    await insertImages(db, rows)
+    rows = []
+    await nextTurn()
+  }
+  await insertImages(db, rows)
+  const facts = await versionFactsOf(db, dataset.id, version)
+  signal.throwIfAborted()
+  await db.transaction().execute(async (trx) => {
+    await getDataset(trx, dataset.id)
+    await freezeVersion(trx, dataset, { version, facts, report })
+  })
+}
+
+/** The importer has read hostile bytes: every line of its list is checked. */
+export async function* readStaged(staging: string): AsyncGenerator<ImportedImage> {
+  const lines = createInterface({ input: createReadStream(stagedImages(staging)) })
+  for await (const line of lines) {
+    const image: unknown = JSON.parse(line)
+    if (!Value.Check(ImportedImage, image)) {
+      throw new Error(`The importer's list is damaged: ${line.slice(0, 200)}`)
+    }
+    yield image
+  }
+}
+
+type Placed = ImportedImage & { readonly split: NonNullable<ImportedImage['split']> }
+
+/** The row of an image that is new in `version`. */
+export function asRow(dataset: string, image: Placed, version: number): ImageRow {
+  const { sha256, label, split, width, height, bytes, format, grey } = image
+  return {
+    id: newId('img'),
+    dataset_id: dataset,
+    sha256,
+    label,
+    split,
+    width,
+    height,
+    bytes,
+    format,
+    grey: grey ? 1 : 0,
+    from_version: version,
+    to_version: null
+  }
+}

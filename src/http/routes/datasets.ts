@@ -1,0 +1,227 @@
+/** `/v1/datasets`: datasets as callers upload, follow and delete them. */
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import multipart from '@fastify/multipart'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import type { Blobs } from '../../blob/blobs.ts'
+import {
+  assertNameIsFree,
+  contentsOf,
+  createDataset,
+  type DatasetRow,
+  deleteDataset,
+  getDataset,
+  listDatasets,
+  listVersions,
+  unreferencedImages,
+  versionFacts
+} from '../../catalog/datasets.ts'
+import { newId } from '../../catalog/id.ts'
+import type { Catalog } from '../../catalog/open.ts'
+import { Dataset, DatasetVersion } from '../../contract/dataset.ts'
+import { Name } from '../../contract/job.ts'
+import { datasetDocument, versionDocument } from '../dataset-document.ts'
+import { findFaults } from '../faults.ts'
+import type { Imports } from '../imports.ts'
+import { noContent, problemResponses } from '../responses.ts'
+import { invalidUpload, readUpload, type Upload } from '../uploads.ts'
+
+export interface DatasetRoutesOptions {
+  readonly db: Catalog
+  /** Contents of the datasets' images. */
+  readonly images: Blobs
+  readonly imports: Imports
+  readonly maxUploadBytes: number
+}
+
+export const DatasetPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) })
+
+const Page = { limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }) }
+const closed = { additionalProperties: false }
+const DatasetQuery = Type.Object(
+  { ...Page, cursor: Type.Optional(Type.String({ pattern: '^ds_[0-9a-z]{26}$' })) },
+  closed
+)
+const VersionQuery = Type.Object(
+  { ...Page, cursor: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,8}$' })) },
+  closed
+)
+const next = Type.Union([Type.String(), Type.Null()])
+const DatasetList = Type.Object({ items: Type.Array(Dataset), next }, { $id: 'DatasetList' })
+const VersionList = Type.Object(
+  { items: Type.Array(DatasetVersion), next },
+  { $id: 'DatasetVersionList' }
+)
+
+/** What the multipart body is made of; the parts are read as they come, so this only documents. */
+const form = {
+  content: {
+    'multipart/form-data': {
+      schema: Type.Object({
+        name: Name,
+        strict: Type.Optional(Type.Boolean({ default: false })),
+        file: Type.Optional(
+          Type.Unsafe<string>({ type: 'string', format: 'binary', description: 'zip, tar, tar.gz' })
+        )
+      })
+    }
+  }
+}
+
+const tags = ['datasets']
+
+export async function datasetRoutes(instance: FastifyInstance, options: DatasetRoutesOptions) {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>()
+  const { db, images, imports, maxUploadBytes } = options
+  await app.register(multipart)
+
+  app.post(
+    '/',
+    {
+      bodyLimit: maxUploadBytes,
+      config: { idempotency: 'upload' },
+      // The body is not a JSON value that a validator could see.
+      validatorCompiler: () => () => true,
+      schema: {
+        operationId: 'createDataset',
+        tags,
+        summary: 'Upload a labelled archive, or create an empty dataset',
+        body: form as never,
+        response: { 202: Dataset, 201: Dataset, ...problemResponses(400, 409, 413, 415, 422, 507) }
+      }
+    },
+    async (request, reply) => {
+      const folder = await imports.staging()
+      try {
+        const rules = { folder, fields: ['name', 'strict'], maxFiles: 1 }
+        const upload = await readUpload(request, { ...rules, maxBytesPerFile: maxUploadBytes })
+        const asked = readForm(upload)
+        const payload = { ...asked, file: upload.files[0]?.sha256 ?? null }
+        if (await request.settleIdempotency(payload, reply)) return reply
+        const row = await accept(options, { ...asked, archive: upload.files[0]?.path })
+        reply.code(row.status === 'importing' ? 202 : 201)
+        return reply
+          .header('location', `/v1/datasets/${row.id}`)
+          .send(datasetDocument(row, undefined))
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    }
+  )
+
+  app.get(
+    '/',
+    {
+      schema: {
+        operationId: 'listDatasets',
+        tags,
+        summary: 'Datasets, newest first',
+        querystring: DatasetQuery,
+        response: { 200: DatasetList, ...problemResponses(422) }
+      }
+    },
+    async ({ query }) => {
+      const { rows, next } = await listDatasets(db, query)
+      return { items: await Promise.all(rows.map((row) => describe(db, row))), next }
+    }
+  )
+
+  app.get(
+    '/:id',
+    {
+      schema: {
+        operationId: 'getDataset',
+        tags,
+        summary: 'A dataset by id or name, with its import report',
+        params: DatasetPath,
+        response: { 200: Dataset, ...problemResponses(404) }
+      }
+    },
+    async ({ params }) => describe(db, await getDataset(db, params.id))
+  )
+
+  app.get(
+    '/:id/versions',
+    {
+      schema: {
+        operationId: 'listDatasetVersions',
+        tags,
+        summary: 'Frozen versions, newest first',
+        params: DatasetPath,
+        querystring: VersionQuery,
+        response: { 200: VersionList, ...problemResponses(404, 422) }
+      }
+    },
+    async ({ params, query: { limit, cursor } }) => {
+      const { id } = await getDataset(db, params.id)
+      const before = cursor === undefined ? null : Number(cursor)
+      const { rows, next } = await listVersions(db, id, { limit, before })
+      return { items: rows.map(versionDocument), next: next === null ? null : String(next) }
+    }
+  )
+
+  app.delete(
+    '/:id',
+    {
+      schema: {
+        operationId: 'deleteDataset',
+        tags,
+        summary: 'Delete a dataset with its versions and images',
+        params: DatasetPath,
+        response: { 204: noContent, ...problemResponses(404, 409) }
+      }
+    },
+    async ({ params }, reply) => {
+      const { id } = await getDataset(db, params.id)
+      const contents = await contentsOf(db, id)
+      await deleteDataset(db, id)
+      await imports.abort(id)
+      for (const sha256 of await unreferencedImages(db, contents)) await images.delete(sha256)
+      return reply.code(204).send()
+    }
+  )
+}
+
+interface Asked {
+  readonly name: string
+  readonly strict: boolean
+}
+
+const Fields = Type.Object({ name: Name, strict: Type.Optional(Type.Enum(['true', 'false'])) })
+
+/** Multipart fields are texts; the contract's boolean is spelled out. */
+function readForm({ fields }: Upload): Asked {
+  const given = Object.fromEntries(fields)
+  const faults = findFaults(Fields, given)
+  if (faults.length > 0) throw invalidUpload(faults)
+  return { name: given.name as string, strict: given.strict === 'true' }
+}
+
+/** The archive lies where its import looks for it before the row says that there is one. */
+async function accept(
+  { db, imports }: DatasetRoutesOptions,
+  { name, strict, archive }: Asked & { readonly archive: string | undefined }
+): Promise<DatasetRow> {
+  const id = newId('ds')
+  const hasArchive = archive !== undefined
+  await assertNameIsFree(db, name)
+  if (archive !== undefined) {
+    await mkdir(dirname(imports.archiveOf(id)), { recursive: true })
+    await rename(archive, imports.archiveOf(id))
+  }
+  try {
+    const row = await createDataset(db, { id, name, strict, hasArchive })
+    if (hasArchive) await imports.dispatch(id, row.dispatch)
+    return row
+  } catch (error) {
+    await rm(imports.archiveOf(id), { force: true })
+    throw error
+  }
+}
+
+async function describe(db: Catalog, row: DatasetRow): Promise<Dataset> {
+  const facts = row.version === null ? undefined : await versionFacts(db, row.id, row.version)
+  return datasetDocument(row, facts)
+}
