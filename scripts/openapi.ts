@@ -20,7 +20,7 @@ export async function describeApi(): Promise<string> {
   const app = await buildApp({ db } as AppDeps, {
     version: serviceVersion(),
     dataDir: '',
-    maxUploadBytes: 0,
+    maxUploadBytes: 1,
     apiKeys: [],
     workerToken: null
   })
