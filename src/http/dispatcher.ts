@@ -35,11 +35,13 @@ export interface Dispatcher {
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const { db, blobs, send, log } = options
   let running: Promise<void> = Promise.resolve()
-  const hand = async ({ id, dispatch }: Unheld): Promise<void> => {
+  const hand = async ({ id, dispatch }: Unheld): Promise<boolean> => {
     try {
       await send(id, dispatch)
+      return true
     } catch (error) {
-      log.warn({ err: error, jobId: id, dispatch }, 'dispatch postponed')
+      log.warn({ reason: String(error), jobId: id, dispatch }, 'dispatch postponed')
+      return false
     }
   }
   const tidy = async (contents: readonly string[] = []): Promise<void> => {
@@ -55,7 +57,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       running = running
         .then(async () => {
           for (const job of await findWaiting(db)) await startWaiting(job, options)
-          for (const job of await findUnheld(db)) await hand(job)
+          for (const job of await findUnheld(db)) {
+            // A queue that did not take this one takes none; all have their turn in 15 s.
+            if (!(await hand(job))) break
+          }
           await tidy()
         })
         .catch((error) => log.error({ err: error }, 'reconciliation failed'))

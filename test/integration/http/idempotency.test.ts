@@ -93,6 +93,33 @@ test('a process killed before it could answer has kept the answer with the job',
   await answer
 })
 
+test('uploads are compared by fields and files, once they have been read', async (t) => {
+  const api = await apiApp(t)
+  const url = await api.app.listen({ port: 0, host: '127.0.0.1' })
+  const upload = (name: string, file?: string) => {
+    const body = new FormData()
+    body.set('name', name)
+    if (file !== undefined) body.set('file', new Blob([file]), 'archive.zip')
+    return fetch(`${url}/v1/datasets`, {
+      method: 'POST',
+      body,
+      headers: { 'idempotency-key': 'up' }
+    })
+  }
+  const first = await upload('photos', 'bytes')
+  const body = await first.text()
+  const again = await upload('photos', 'bytes')
+  assert.deepEqual([first.status, again.status, await again.text()], [202, 202, body])
+  assert.equal(again.headers.get('idempotency-replayed'), 'true')
+  assert.equal(again.headers.get('location'), first.headers.get('location'))
+  for (const other of [await upload('photos', 'other bytes'), await upload('photos')]) {
+    const { code } = (await other.json()) as { code: string }
+    assert.deepEqual([other.status, code], [422, 'IDEMPOTENCY_KEY_REUSED'])
+  }
+  const { items } = (await api.app.inject('/v1/datasets')).json()
+  assert.equal(items.length, 1)
+})
+
 test('keys are kept for a day, and those of requests that died with the process go', async (t) => {
   const { db } = await apiApp(t)
   const ref = { caller: '', route, key: 'k' }
