@@ -1,0 +1,167 @@
+/** A whole whittle as `npm start` runs it, in a folder of its own, driven over HTTP alone. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { ZipFile } from 'yazl'
+import { shapeImages } from './shapes-dataset.ts'
+
+const up = fileURLToPath(new URL('../../src/main/up.ts', import.meta.url))
+
+// biome-ignore lint/suspicious/noExplicitAny: what an endpoint answers is what the tests find out
+export type Json = any
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: Json
+}
+
+export type Role = 'api' | 'worker' | 'trainer' | 'redis'
+
+export interface Whittle {
+  readonly url: string
+  readonly dataDir: string
+  readonly process: ChildProcess
+  /** Everything that it has printed. */
+  output(): string
+  get(path: string): Promise<Answer>
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
+  /** Uploads shapes as a zip and waits until they are imported. */
+  uploadShapes(name: string, options: { seed: number; perClass: number }): Promise<Json>
+  /** Polls a job until `done` says so of its document. @throws Error after two minutes */
+  watch(job: string, done: (document: Json) => boolean | Promise<boolean>): Promise<Json>
+  /** Ends one process as a crash would. */
+  kill(role: Role): void
+  /** Asks it to end; resolves with the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>
+}
+
+/** Starts it on a free port and ends it, and all its processes, with the test. */
+export async function startWhittle(t: TestContext, dataDir?: string): Promise<Whittle> {
+  const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'whittle-e2e-')))
+  const child = spawn(process.execPath, [up], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, WHITTLE_PORT: '0', WHITTLE_DATA_DIR: folder, WHITTLE_THREADS: '1' }
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text) => {
+      output += text
+    })
+  }
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+    return child.exitCode
+  }
+  t.after(async () => {
+    await stop()
+    if (dataDir === undefined) await rm(folder, { recursive: true, force: true })
+  })
+  const url = await addressOf(child, () => output)
+  return client({ url, dataDir: folder, process: child, output: () => output, stop })
+}
+
+type Running = Pick<Whittle, 'url' | 'dataDir' | 'process' | 'output' | 'stop'>
+
+function client(running: Running): Whittle {
+  const { url, output } = running
+  const get = async (path: string): Promise<Answer> => asAnswer(await fetch(url + path))
+  const watch: Whittle['watch'] = async (job, done) => {
+    for (const deadline = Date.now() + 120_000; Date.now() < deadline; await sleep(100)) {
+      const { status, body } = await get(`/v1/jobs/${job}`).catch(() => ({ status: 0, body: null }))
+      if (status === 200 && (await done(body))) return body
+    }
+    throw new Error(`${job} did not get there: ${output().slice(-4000)}`)
+  }
+  return {
+    ...running,
+    get,
+    async post(path, body, headers = {}) {
+      const json = { 'content-type': 'application/json', ...headers }
+      const init = { method: 'POST', headers: json, body: JSON.stringify(body) }
+      return asAnswer(await fetch(url + path, init))
+    },
+    async uploadShapes(name, options) {
+      const form = new FormData()
+      form.set('file', new Blob([await shapesZip(options)]), 'shapes.zip')
+      form.set('name', name)
+      const answer = await asAnswer(
+        await fetch(`${url}/v1/datasets`, { method: 'POST', body: form })
+      )
+      if (answer.status !== 202) throw new Error(JSON.stringify(answer.body))
+      for (;;) {
+        const { body } = await get(`/v1/datasets/${name}`)
+        if (body.status !== 'importing') return body
+        await sleep(50)
+      }
+    },
+    watch,
+    kill: (role) => void process.kill(pidOf(role, running), 'SIGKILL')
+  }
+}
+
+async function asAnswer(response: Response): Promise<Answer> {
+  const { status, headers } = response
+  const text = await response.text()
+  const isJson = (headers.get('content-type') ?? '').includes('json')
+  return { status, headers, body: isJson ? JSON.parse(text) : text }
+}
+
+async function addressOf(child: ChildProcess, output: () => string): Promise<string> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
+    const [, url] = /whittle is up\s+(http:\S+)/.exec(output()) ?? []
+    if (url !== undefined) return url
+    if (child.exitCode !== null) break
+  }
+  throw new Error(`whittle did not start: ${output()}`)
+}
+
+export async function shapesZip(options: {
+  seed: number
+  perClass: number
+}): Promise<Buffer<ArrayBuffer>> {
+  const zip = new ZipFile()
+  for (const [i, { label, png }] of (await shapeImages(options.seed, options.perClass)).entries()) {
+    zip.addBuffer(png, `${label}/${i}.png`)
+  }
+  zip.end()
+  return Buffer.concat((await Array.fromAsync(zip.outputStream)) as Buffer[])
+}
+
+const scripts: Readonly<Record<Exclude<Role, 'redis'>, string>> = {
+  api: 'main/api.ts',
+  worker: 'main/worker.ts',
+  trainer: 'worker/trainer.ts'
+}
+
+function pidOf(role: Role, { process: root }: Running): number {
+  const wanted = role === 'redis' ? 'redis-server' : scripts[role]
+  const found = descendants(root.pid ?? 0).find((pid) => commandOf(pid).includes(wanted))
+  if (found === undefined) throw new Error(`There is no ${role} process`)
+  return found
+}
+
+/** From proc(5); deepest last. */
+function descendants(pid: number): number[] {
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
+  return [...children, ...children.flatMap(descendants)]
+}
+
+const commandOf = (pid: number): string => read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
