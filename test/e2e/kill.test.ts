@@ -5,13 +5,13 @@ import { type Json, startWhittle, type Whittle } from '../support/whittle.ts'
 /** Long enough to be killed in, small enough to end. */
 const recipe = {
   network: { architecture: 'simple-cnn', width: 0.5, inputSize: 16 },
-  train: { epochs: 40, batchSize: 8, learningRate: 0.02 },
-  prune: { macs: 0.5, roundTo: 8, epochs: 10 },
+  train: { epochs: 150, batchSize: 8, learningRate: 0.02 },
+  prune: { macs: 0.5, roundTo: 8, epochs: 40 },
   quantize: { images: 64 }
 }
 const epochs = [
-  ...Array.from({ length: 40 }, (_, i) => `train ${i + 1}`),
-  ...Array.from({ length: 10 }, (_, i) => `prune ${i + 1}`)
+  ...Array.from({ length: 150 }, (_, i) => `train ${i + 1}`),
+  ...Array.from({ length: 40 }, (_, i) => `prune ${i + 1}`)
 ]
 
 const post = async (whittle: Whittle, model: string): Promise<string> => {
@@ -48,11 +48,11 @@ test('killed trainer, worker and api: one version, the same bytes, no epoch miss
   const job = await post(whittle, 'disturbed')
   await reach(whittle, job, 5)
   whittle.kill('trainer')
-  await reach(whittle, job, 12)
-  whittle.kill('api')
   await reach(whittle, job, 20)
+  whittle.kill('api')
+  await reach(whittle, job, 60)
   whittle.kill('worker')
-  await reach(whittle, job, 43)
+  await reach(whittle, job, 155)
   whittle.kill('trainer')
   const document = await whittle.watch(job, hasEnded)
   assert.equal(document.state, 'completed', JSON.stringify(document.error))
