@@ -15,7 +15,15 @@ export async function installDependencies({ production = false } = {}) {
   if (isInstalled({ production })) return false
   say('installing the packages of package-lock.json (npm ci)')
   const omit = production ? ['--omit=dev'] : ['--include=dev']
-  const args = ['ci', '--ignore-scripts', '--include=optional', ...omit, '--no-audit', '--no-fund']
+  const args = [
+    'ci',
+    '--ignore-scripts',
+    '--include=optional',
+    ...omit,
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error'
+  ]
   const [command, before] = npm()
   await run(command, [...before, ...args], { env: withoutOwnNode() }).catch((error) => {
     throw new SetupError(

@@ -42,6 +42,9 @@ export async function provideTensorflow(variant) {
   return withLock(join(cacheFolder, 'lock'), async () => {
     if (isComplete(folder)) return folder
     mkdirSync(cacheFolder, { recursive: true })
+    // With the lock held, these can only be what a killed set-up has left.
+    for (const name of readdirSync(cacheFolder).filter((n) => n.startsWith('partial-')))
+      rmSync(join(cacheFolder, name), { recursive: true, force: true })
     const partial = mkdtempSync(join(cacheFolder, 'partial-'))
     try {
       for (const wheel of wheels) await addWheel(wheel, partial)

@@ -35,6 +35,8 @@ export function onEnd(log: Logger, close: () => Promise<void>): void {
     if (isShutdown(message)) end('asked by the parent')
   })
   process.on('disconnect', () => end('the parent is gone'))
+  // It may have gone while this process was still loading.
+  if (hasParent && !process.connected) end('the parent is gone')
 }
 
 function isShutdown(message: unknown): boolean {
