@@ -43,7 +43,7 @@ function start(node, command) {
     else if (child.connected) child.send({ type: 'shutdown' }, () => {})
     asked = true
   })
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill('SIGTERM'))
   child.once('error', (error) => {
     process.stderr.write(`${node}: ${error.message}\n`)
     process.exitCode = 1

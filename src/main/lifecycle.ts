@@ -1,8 +1,8 @@
 /**
- * How every role ends: on SIGTERM or SIGINT, when its parent says so, and when its parent is gone.
+ * How every role ends: on SIGTERM, SIGINT or SIGHUP, when its parent says so, and when that is gone.
  *
- * Ctrl-C in a terminal reaches all processes of `npm start` at once; a role with a parent therefore
- * leaves SIGINT to it, so that workers end before the api that they report to.
+ * Ctrl-C in a terminal, or closing it, reaches all processes of `npm start` at once; a role with a
+ * parent therefore leaves both to it, so that workers end before the api that they report to.
  */
 import type { Logger } from 'pino'
 
@@ -30,7 +30,9 @@ export function onEnd(log: Logger, close: () => Promise<void>): void {
     end(signal)
   }
   process.on('SIGTERM', signalled)
-  process.on('SIGINT', hasParent ? () => {} : signalled)
+  const fromTerminal = hasParent ? () => {} : signalled
+  process.on('SIGINT', fromTerminal)
+  process.on('SIGHUP', fromTerminal)
   process.on('message', (message) => {
     if (isShutdown(message)) end('asked by the parent')
   })

@@ -4,11 +4,20 @@
  *
  * A shell stands between: it waits for the end of its standard input, which comes when this process
  * ends in whatever way, SIGKILL included, and then ends Redis and removes the socket. What it may
- * still leave behind (it can be killed too) is ended at the next start, by Redis' own pid file.
+ * still leave behind (it can be killed too) is ended at the next start, by Redis' own pid file and
+ * the name of its socket, which no other process has.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync
+} from 'node:fs'
 import { createConnection } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -73,6 +82,7 @@ async function launchOnce(
 ): Promise<Running> {
   signal.throwIfAborted()
   mkdirSync(options.socketFolder, { recursive: true, mode: 0o700 })
+  writeFileSync(socketNote(options.folder), socketOf(options.socketFolder))
   const command = [program, ...settings(options)]
   const child = spawn('/bin/sh', ['-c', guard, 'sh', options.socketFolder, ...command], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -135,8 +145,11 @@ function isExecutable(file: string): boolean {
   }
 }
 
+/** What Redis and Valkey say of files that they cannot read (aof.c, rdb.c). */
 const isDamage = (error: unknown): boolean =>
-  /append.?only|AOF|RDB|Bad file format/i.test(String(error))
+  /bad file format|unrecoverable error|unexpected end of file|fatal error loading|wrong signature|manifest file format|can't handle RDB format/i.test(
+    String(error)
+  )
 
 /** Asks for PONG; Redis refuses that until it has read its file. */
 function answers(socket: string): Promise<boolean> {
@@ -166,48 +179,56 @@ function lastLines(child: ChildProcess): () => string {
 
 async function stop(child: ChildProcess, ended: Promise<Ending>): Promise<void> {
   child.stdin?.end()
-  const insist = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), stopMs)
+  // The whole group: the guard, its watcher and Redis.
+  const insist = setTimeout(() => child.pid && sendSignal(-child.pid, 'SIGKILL'), stopMs)
   await ended
   clearTimeout(insist)
 }
 
-function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return
+function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-pid, signal)
+    process.kill(pid, signal)
   } catch {
     // Gone already.
   }
 }
 
-/** Ends a Redis that a killed start has left on this folder. */
+/** Names the socket of the Redis that was started on a folder last. */
+const socketNote = (folder: string): string => join(folder, 'redis.socket')
+
+/** Ends a Redis that a killed start has left on this folder. @throws Error when it does not end */
 async function endStale(folder: string): Promise<void> {
-  const pid = readPid(join(folder, 'redis.pid'))
-  if (pid === null) return
+  const pid = Number(read(join(folder, 'redis.pid')))
+  const socket = read(socketNote(folder))
+  // The number may belong to another process by now; the socket's name was made up for this one.
+  const isThere = (): boolean => socket !== '' && commandOf(pid).includes(socket)
+  if (!Number.isInteger(pid) || pid < 2) return
   for (const [signal, waitMs] of [
     ['SIGTERM', 5000],
-    ['SIGKILL', 2000]
+    ['SIGKILL', 5000]
   ] as const) {
     const deadline = performance.now() + waitMs
-    if (!isOurs(pid)) return
-    process.kill(pid, signal)
-    while (isOurs(pid) && performance.now() < deadline) await sleep(50)
+    if (isThere()) sendSignal(pid, signal)
+    while (isThere() && performance.now() < deadline) await sleep(50)
+  }
+  if (isThere()) throw new Error(`An earlier Redis (process ${pid}) on ${folder} does not end`)
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return ''
   }
 }
 
-function readPid(file: string): number | null {
-  if (!existsSync(file)) return null
-  const pid = Number(readFileSync(file, 'utf8'))
-  return Number.isInteger(pid) && pid > 1 ? pid : null
-}
-
-/** Whether a process is a Redis on one of our sockets: the number may belong to another by now. */
-function isOurs(pid: number): boolean {
+/** The command line of a process, from proc(5) or, where that is not mounted, from ps(1). */
+function commandOf(pid: number): string {
+  if (existsSync('/proc/self')) return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')
   try {
     const options = { encoding: 'utf8', stdio: 'pipe' } as const
-    const command = execFileSync('ps', ['-p', String(pid), '-o', 'command='], options)
-    return /(redis|valkey)-server/.test(command) && /whittle-[^/]*\/redis\.sock/.test(command)
+    return execFileSync('ps', ['-p', String(pid), '-o', 'command='], options)
   } catch {
-    return false
+    return ''
   }
 }

@@ -1,7 +1,6 @@
 /** A whole whittle as `npm start` runs it, in a folder of its own, driven over HTTP alone. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { ZipFile } from 'yazl'
+import { processesOf } from './processes.ts'
 import { shapeImages } from './shapes-dataset.ts'
 
 const up = fileURLToPath(new URL('../../src/main/up.ts', import.meta.url))
@@ -144,24 +144,8 @@ const scripts: Readonly<Record<Exclude<Role, 'redis'>, string>> = {
 }
 
 function pidOf(role: Role, { process: root }: Running): number {
-  const wanted = role === 'redis' ? 'redis-server' : scripts[role]
-  const found = descendants(root.pid ?? 0).find((pid) => commandOf(pid).includes(wanted))
+  const wanted = role === 'redis' ? 'redis-server unixsocket' : scripts[role]
+  const found = processesOf(root.pid ?? 0).find(({ command }) => command.includes(wanted))
   if (found === undefined) throw new Error(`There is no ${role} process`)
-  return found
-}
-
-/** From proc(5); deepest last. */
-function descendants(pid: number): number[] {
-  const children = read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
-  return [...children, ...children.flatMap(descendants)]
-}
-
-const commandOf = (pid: number): string => read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return ''
-  }
+  return found.pid
 }

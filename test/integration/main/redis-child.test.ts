@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { appendFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -30,10 +30,10 @@ async function withClient<T>(socketFolder: string, use: (redis: Redis) => Promis
 
 const pidIn = (folder: string): number => Number(readFileSync(join(folder, 'redis.pid'), 'utf8'))
 
-async function isGone(pid: number): Promise<boolean> {
+async function isGone(pid: number, signal: NodeJS.Signals | 0 = 0): Promise<boolean> {
   for (let tries = 0; tries < 400; tries++) {
     try {
-      process.kill(pid, 0)
+      process.kill(pid, signal)
     } catch {
       return true
     }
@@ -41,6 +41,9 @@ async function isGone(pid: number): Promise<boolean> {
   }
   return false
 }
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 
 test('launchRedis() keeps what was written over an end and a start', async (t) => {
   const where = await options(t)
@@ -101,37 +104,51 @@ async function parent(t: TestContext, where: { folder: string; socketFolder: str
   const args = ['--input-type=module', '-e', script, where.folder, where.socketFolder]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
-  await once(child.stdout, 'data')
+  const exit = once(child, 'exit').then(() => assert.fail('the parent ended before Redis was up'))
+  await Promise.race([once(child.stdout, 'data'), exit])
+  exit.catch(() => {})
   return child
 }
+
+/** The shell between a process and its Redis. */
+const guardOf = (redisPid: number): number =>
+  Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${redisPid}/status`, 'utf8'))?.[1])
 
 test('launchRedis() ends Redis with its parent, however that ends', async (t) => {
   const where = await options(t)
   const child = await parent(t, where)
   const pid = pidIn(where.folder)
+  const guard = guardOf(pid)
   child.kill('SIGKILL')
   assert.ok(await isGone(pid))
+  assert.ok(await isGone(guard))
+  assert.equal(existsSync(where.socketFolder), false)
 })
 
-test('launchRedis() ends a Redis that a killed start has left', async (t) => {
+test('launchRedis() ends a Redis that outlived its parent and its guard', async (t) => {
   const where = await options(t)
-  await mkdir(where.folder, { recursive: true })
-  await mkdir(where.socketFolder.replace(/run$/, 'old'), { recursive: true })
-  // Not under a guard: as if that had been killed as well.
-  const old = spawn(
-    'redis-server',
-    ['--port', '0', '--unixsocket', join(where.socketFolder.replace(/run$/, 'old'), 'redis.sock')]
-      .concat(['--dir', where.folder, '--pidfile', join(where.folder, 'redis.pid')])
-      .concat(['--save', '']),
-    { stdio: ['ignore', 'pipe', 'inherit'] }
-  )
-  t.after(() => old.kill('SIGKILL'))
-  old.stdout.resume()
-  for (let tries = 0; tries < 400 && !existsSync(join(where.folder, 'redis.pid')); tries++)
-    await sleep(25)
-  const ended = once(old, 'exit')
-  const redis = await launchRedis(where, never)
-  await ended
-  assert.notEqual(pidIn(where.folder), old.pid)
+  const child = await parent(t, where)
+  const pid = pidIn(where.folder)
+  t.after(() => isGone(pid, 'SIGKILL'))
+  // A watcher that is killed as well cannot end Redis any more.
+  for (const other of [...childrenOf(guardOf(pid)), guardOf(pid)])
+    if (other !== pid) process.kill(other, 'SIGKILL')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  process.kill(pid, 0)
+  const redis = await launchRedis({ ...where, socketFolder: `${where.socketFolder}2` }, never)
+  assert.ok(await isGone(pid))
+  assert.notEqual(pidIn(where.folder), pid)
   await redis.stop()
+})
+
+test('launchRedis() leaves alone a Redis of another that has the number of its own', async (t) => {
+  const [mine, theirs] = [await options(t), await options(t)]
+  const other = await launchRedis(theirs, never)
+  t.after(() => other.stop())
+  await (await launchRedis(mine, never)).stop()
+  await writeFile(join(mine.folder, 'redis.pid'), String(pidIn(theirs.folder)))
+  const redis = await launchRedis(mine, never)
+  t.after(() => redis.stop())
+  assert.equal(await withClient(theirs.socketFolder, (client) => client.ping()), 'PONG')
 })

@@ -1,0 +1,24 @@
+/** The processes that a process has started, and those that they have: from proc(5). */
+import { readFileSync } from 'node:fs'
+
+export interface Process {
+  readonly pid: number
+  /** Its command line, arguments separated by spaces. */
+  readonly command: string
+}
+
+/** A process and its descendants, deepest last; those that are gone are left out. */
+export function processesOf(pid: number): Process[] {
+  const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
+  if (command === '') return []
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
+  return [{ pid, command }, ...children.flatMap(processesOf)]
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
