@@ -118,9 +118,8 @@ export const AddedImages = Type.Object(
     added: count,
     duplicates: Type.Integer({ minimum: 0, description: 'Files that the dataset held already' }),
     faults: Type.Array(ImportFault),
-    version: Type.Integer({
-      minimum: 1,
-      description: 'Newest version, new when images were added'
+    version: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+      description: 'Newest version, new when images were added; null while there is none'
     }),
     images: Type.Array(DatasetImage, { description: 'Those that were added' })
   },
@@ -129,7 +128,7 @@ export const AddedImages = Type.Object(
 export type AddedImages = Static<typeof AddedImages>
 
 export const ImageChange = Type.Object(
-  { label: Type.String({ minLength: 1, maxLength: 1000 }) },
+  { label: Type.String({ minLength: 1, maxLength: 100 }) },
   { $id: 'ImageChange', additionalProperties: false }
 )
 export type ImageChange = Static<typeof ImageChange>

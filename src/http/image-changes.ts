@@ -95,7 +95,7 @@ async function commit(db: Catalog, nameOrId: string, found: readonly ImportedIma
     const known = found.length - fresh.length - conflicts.length
     const version = (dataset.version ?? 0) + 1
     const label = fresh[0]?.label
-    if (label === undefined) return { added: [], known, conflicts, version: version - 1 }
+    if (label === undefined) return { added: [], known, conflicts, version: dataset.version }
     const existing = await splitCounts(trx, dataset.id, label)
     const splits = assignSplits(fresh, { existing })
     const rows = fresh.map((image) =>

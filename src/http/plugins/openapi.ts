@@ -10,6 +10,7 @@ import { Type } from 'typebox'
 import { ServiceError } from '../../errors.ts'
 import { docsPage } from '../docs-page.ts'
 import { problemExplanation } from '../problem-explanation.ts'
+import { problemResponses } from '../responses.ts'
 
 export interface OpenApiDocument {
   readonly openapi: string
@@ -41,7 +42,9 @@ export async function openapi(app: FastifyInstance, version: string): Promise<vo
     },
     transform: ({ schema, url, route }) => {
       const headers = route.config?.idempotency === undefined ? {} : { headers: idempotencyHeader }
-      return { schema: marked({ ...headers, ...schema } as unknown as Json) as never, url }
+      const response = { ...always(route.method), ...(schema?.response as object | undefined) }
+      const whole = { ...headers, ...schema, response }
+      return { schema: marked(whole as unknown as Json) as never, url }
     }
   })
   const document = describer(app)
@@ -71,9 +74,18 @@ export function describer(app: FastifyInstance): () => OpenApiDocument {
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
+/** What whatever has a body may be answered: it cannot be read, or it does not fit. */
+const always = (method: string | string[]): object =>
+  ['POST', 'PUT', 'PATCH'].some((name) => [method].flat().includes(name))
+    ? problemResponses(400, 422)
+    : {}
+
 const idempotencyHeader = Type.Object({
   'Idempotency-Key': Type.Optional(
-    Type.String({ description: 'The same key and payload gives the first answer again, for a day' })
+    Type.String({
+      pattern: '^[\\x21-\\x7e]{1,255}$',
+      description: 'The same key and payload gives the first answer again, for a day'
+    })
   )
 })
 
