@@ -51,6 +51,7 @@ async function answer({ id, questions }: ToEngine & { type: 'classify' }): Promi
   send({ type: 'classified', id, verdicts })
 }
 
+/** When nobody is left to hear it, `disconnect` ends this process; that needs no error beside it. */
 function send(message: FromEngine): void {
-  process.send?.(message)
+  process.send?.(message, () => {})
 }

@@ -43,11 +43,16 @@ async function measure({ paths, batch, threads, runs }: MeterOrder): Promise<voi
       }
       if (round >= 0 && performance.now() > endAt) break
     }
-    process.send?.({ times } satisfies FromMeter)
+    send({ times })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
-    process.send?.({ detail: error.detail } satisfies FromMeter)
+    send({ detail: error.detail })
   }
+}
+
+/** When nobody is left to hear it, `disconnect` ends this process; that needs no error beside it. */
+function send(message: FromMeter): void {
+  process.send?.(message, () => {})
 }
 
 interface Stretch {

@@ -128,10 +128,23 @@ function startEngines({ engines, queueLimit }: Config, log: Logger): Engines {
 try {
   await start(readConfig(process.env))
 } catch (error) {
-  const { code } = error as NodeJS.ErrnoException
-  const isExpected =
-    error instanceof ConfigError || error instanceof DataDirTakenError || code === 'EADDRINUSE'
-  const { message, stack } = error as Error
-  process.stderr.write(`${isExpected ? message : stack}\n`)
-  process.exit(isExpected ? exitCodes.cannotStart : exitCodes.failed)
+  const reason = explain(error)
+  process.stderr.write(`${reason ?? (error as Error).stack}\n`)
+  process.exit(reason === undefined ? exitCodes.failed : exitCodes.cannotStart)
+}
+
+/** What whoever starts it can put right, in a sentence; undefined for everything else. */
+function explain(error: unknown): string | undefined {
+  if (error instanceof ConfigError || error instanceof DataDirTakenError) return error.message
+  const { code, address, port } = error as { code?: string; address?: string; port?: number }
+  if (code === 'EADDRINUSE') {
+    return `Cannot listen at ${address}:${port}: the port is in use; set WHITTLE_PORT to another one, or to 0 for a free one`
+  }
+  if (code === 'EACCES' && port !== undefined) {
+    return `Cannot listen at ${address}:${port}: that port needs privileges; set WHITTLE_PORT to one above 1023`
+  }
+  if (code === 'EADDRNOTAVAIL') {
+    return `Cannot listen at ${address}:${port}: this machine has no such address; set WHITTLE_HOST to one that it has`
+  }
+  return undefined
 }

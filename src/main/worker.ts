@@ -16,6 +16,7 @@ import { clearScratch } from '../worker/scratch.ts'
 import { createSupervisor, type Supervisor } from '../worker/supervisor.ts'
 import { exitCodes, onEnd } from './lifecycle.ts'
 import { trainerThreads } from './machine-share.ts'
+import { outageLog } from './outage-log.ts'
 
 const announceEveryMs = 10_000
 
@@ -42,7 +43,7 @@ async function start(config: Config): Promise<void> {
     prefix: config.queuePrefix,
     concurrency: config.workerConcurrency,
     run: supervisor.run,
-    onError: (error) => log.warn({ err: error }, 'redis')
+    onError: outageLog(log, 'redis')
   })
   onEnd(log, async () => {
     announcing.abort()
