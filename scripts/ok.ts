@@ -10,6 +10,7 @@ const checks: readonly (readonly [title: string, command: string, args: readonly
   ['lint and format', tool('biome'), ['ci', '--error-on-warnings', '.']],
   ['types', tool('tsc'), []],
   ['dead code', tool('knip'), []],
+  ['delivery files', process.execPath, [join(root, 'scripts', 'lint-docker.mjs')]],
   ['tests', process.execPath, [join(root, 'scripts', 'test.ts')]]
 ]
 
