@@ -27,7 +27,7 @@ import { consumeImports } from '../queue/consumer.ts'
 import { createProducer } from '../queue/producer.ts'
 import { machine } from '../runtime/machine.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
-import { exitCodes, onEnd } from './lifecycle.ts'
+import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
 import { memoryLimit } from './machine-share.ts'
 import { outageLog } from './outage-log.ts'
 import { serviceVersion } from './version.ts'
@@ -35,7 +35,7 @@ import { serviceVersion } from './version.ts'
 const reconcileEveryMs = 15_000
 const sweepEveryMs = 3_600_000
 /** How long requests that are being answered may take before their connections are closed. */
-const graceMs = 10_000
+const requestGraceMs = 10_000
 const mostEngines = 4
 
 async function start(config: Config): Promise<void> {
@@ -91,8 +91,8 @@ async function start(config: Config): Promise<void> {
   )
   producer.onReady(() => void reconcile().catch(onError))
 
-  onEnd(log, async () => {
-    const insist = setTimeout(() => app.server.closeAllConnections(), graceMs)
+  const close = async (): Promise<void> => {
+    const insist = setTimeout(() => app.server.closeAllConnections(), requestGraceMs)
     await app.close()
     clearTimeout(insist)
     await stopUpkeep()
@@ -102,7 +102,8 @@ async function start(config: Config): Promise<void> {
     await engines.close()
     await db.destroy()
     unlock()
-  })
+  }
+  onEnd(log, close, { withinMs: graceMs.api })
   await reconcile()
   const listenTextResolver = (address: string) => `listening at ${address}`
   const url = await app.listen({ host: config.host, port: config.port, listenTextResolver })

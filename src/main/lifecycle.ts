@@ -9,14 +9,29 @@ import type { Logger } from 'pino'
 /** 78 is EX_CONFIG of sysexits(3): `npm start` does not restart a role that ends with it. */
 export const exitCodes = { done: 0, failed: 1, cannotStart: 78 } as const
 
-/** Runs `close` once, when the process is asked to end, then exits. A second signal exits at once. */
-export function onEnd(log: Logger, close: () => Promise<void>): void {
+/** How long a role may take to end before it is ended: time for a checkpoint, for requests at work. */
+export const graceMs = { api: 20_000, worker: 60_000 } as const
+
+/**
+ * Runs `close` once, when the process is asked to end, then exits. A second signal exits at once, and
+ * so does the end of `withinMs`: with nobody left to insist, a role that waits for something that has
+ * gone would stay for ever.
+ */
+export function onEnd(
+  log: Logger,
+  close: () => Promise<void>,
+  { withinMs = Number.POSITIVE_INFINITY }: { readonly withinMs?: number } = {}
+): void {
   const hasParent = process.send !== undefined
   let ending = false
   const end = (why: string): void => {
     if (ending) return
     ending = true
     log.info({ why }, 'ending')
+    if (Number.isFinite(withinMs)) {
+      const insist = (): never => process.exit(exitCodes.failed)
+      setTimeout(insist, withinMs).unref()
+    }
     close().then(
       () => process.exit(exitCodes.done),
       (error) => {

@@ -11,15 +11,13 @@ import { join, resolve } from 'node:path'
 import { pino } from 'pino'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
-import { exitCodes, onEnd } from './lifecycle.ts'
+import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
 import { CannotStartError, type Launch, Part } from './part.ts'
 import { launchRedis, socketOf } from './redis-child.ts'
 import { launchRole } from './role.ts'
 
 /** A socket's path may be 107 bytes long (unix(7)); macOS allows 103. */
 const longestSocketFolder = 80
-const workerGraceMs = 60_000
-const apiGraceMs = 20_000
 
 async function start(config: Config): Promise<void> {
   const log = pino({ level: config.logLevel, base: { role: 'up' } })
@@ -88,13 +86,13 @@ async function startRoles({ config, dataDir, redisUrl, keep }: Roles): Promise<s
     // Started again, the api must come back to the port that the worker and clients know.
     const env = { ...shared, WHITTLE_PORT: port }
     return launchRole(
-      { role: 'api', env, ready: 'listening', graceMs: apiGraceMs, onReady },
+      { role: 'api', env, ready: 'listening', graceMs: graceMs.api, onReady },
       signal
     )
   })
   const env = { ...shared, WHITTLE_API_URL: reachable(url) }
   await keep('worker', (signal) =>
-    launchRole({ role: 'worker', env, ready: 'ready', graceMs: workerGraceMs }, signal)
+    launchRole({ role: 'worker', env, ready: 'ready', graceMs: graceMs.worker }, signal)
   )
   return url
 }

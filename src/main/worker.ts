@@ -14,7 +14,7 @@ import { type ApiClient, createApiClient } from '../worker/api-client.ts'
 import { probeEngine } from '../worker/probe-engine.ts'
 import { clearScratch } from '../worker/scratch.ts'
 import { createSupervisor, type Supervisor } from '../worker/supervisor.ts'
-import { exitCodes, onEnd } from './lifecycle.ts'
+import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
 import { trainerThreads } from './machine-share.ts'
 import { outageLog } from './outage-log.ts'
 
@@ -45,12 +45,13 @@ async function start(config: Config): Promise<void> {
     run: supervisor.run,
     onError: outageLog(log, 'redis')
   })
-  onEnd(log, async () => {
+  const close = async (): Promise<void> => {
     announcing.abort()
     await consumer.pause()
     await supervisor.shutdown()
     await consumer.close()
-  })
+  }
+  onEnd(log, close, { withinMs: graceMs.worker })
   log.info({ worker, api: config.apiUrl, threads, slots: config.workerConcurrency }, 'ready')
   process.send?.({ type: 'ready' })
 }

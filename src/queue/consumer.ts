@@ -57,9 +57,13 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
   return {
     pause: async () => worker.pause(true),
     async close() {
-      // Without Redis there is nothing to leave in order, and waiting for it could take for ever.
-      await worker.close(connection.status !== 'ready')
-      connection.disconnect()
+      // Without Redis there is nothing to leave in order, and waiting for it could take for ever;
+      // also when it goes away only now, as it does when `npm start` is killed.
+      const { promise: lost, resolve } = Promise.withResolvers<false>()
+      connection.once('close', () => resolve(false))
+      const closed = worker.close(connection.status !== 'ready').then(() => true)
+      if (await Promise.race([closed, lost])) connection.disconnect()
+      else await worker.disconnect()
     }
   }
 }

@@ -130,7 +130,7 @@ test('a second api on the same data folder refuses, and so do bad settings', asy
     WHITTLE_PORT: new URL(api.url).port
   })
   assert.equal(port, 78)
-  assert.match(taken, /EADDRINUSE/)
+  assert.match(taken, /the port is in use/)
   const [setting] = await refused({ WHITTLE_DATA_DIR: api.dataDir, WHITTLE_PORT: 'x' })
   assert.equal(setting, 78)
   const ended = ending(api)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { consumeImports, consumeJobs } from '../../../src/queue/consumer.ts'
 import type { Dispatch } from '../../../src/queue/names.ts'
 import { createProducer } from '../../../src/queue/producer.ts'
@@ -67,7 +68,7 @@ test('consumeJobs() goes on after an outage that outlasts its poll', async (t) =
   const producer = createProducer({ redisUrl: redis.url })
   await ready(producer)
   await redis.kill()
-  await new Promise((resolve) => setTimeout(resolve, 6500))
+  await sleep(6500)
   const first = once(got, 'run')
   const back = ready(producer)
   await redis.start()
@@ -76,6 +77,18 @@ test('consumeJobs() goes on after an outage that outlasts its poll', async (t) =
   const [dispatch] = await first
   assert.deepEqual(dispatch, { id: 'job_c', dispatch: 4 })
   await Promise.all([consumer.close(), producer.close()])
+})
+
+test('consumeJobs() closes while Redis dies, at whatever moment', async (t) => {
+  for (const wait of [0, 1, 2, 5, 10, 20, 50]) {
+    const redis = await startRedis(t)
+    const consumer = consumeJobs({ redisUrl: redis.url, run: async () => {} })
+    await sleep(100)
+    const closing = wait % 2 === 0 ? sleep(wait).then(() => consumer.close()) : consumer.close()
+    if (wait % 2 === 1) await sleep(wait - 1)
+    await redis.kill()
+    await closing
+  }
 })
 
 test('createProducer() starts while Redis is away', async (t) => {
