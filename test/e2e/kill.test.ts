@@ -99,3 +99,18 @@ test('a trainer that keeps dying without progress fails the job, saying how it d
   assert.match(document.error.detail, /SIGKILL/)
   assert.equal(document.attempt, 3)
 })
+
+test('a killed Redis: the running job goes on, a job posted meanwhile is accepted and runs', async (t) => {
+  const whittle = await startWhittle(t)
+  await whittle.uploadShapes('shapes', { seed: 4, perClass: 80 })
+  const running = await post(whittle, 'first')
+  await reach(whittle, running, 3)
+  whittle.kill('redis')
+  const posted = await post(whittle, 'second')
+  for (const job of [running, posted]) {
+    const document = await whittle.watch(job, hasEnded)
+    assert.equal(document.state, 'completed', JSON.stringify(document.error))
+    assert.equal(document.attempt, 1)
+    assert.deepEqual(await metricsOf(whittle, job), epochs)
+  }
+})
