@@ -8,6 +8,7 @@
 FROM node:22-bookworm-slim AS tools
 # The CUDA libraries of ONNX Runtime are not used; no install script runs anyway (.npmrc).
 ENV ONNXRUNTIME_NODE_INSTALL=skip \
+    TF_CPP_MIN_LOG_LEVEL=2 \
     WHITTLE_SETUP_CACHE=/opt/whittle
 # The versions are those of the base image's Debian.
 # hadolint ignore=DL3008
@@ -51,7 +52,8 @@ ENV NODE_ENV=production \
     PATH=/app/node_modules/.bin:$PATH \
     WHITTLE_HOST=0.0.0.0 \
     WHITTLE_PORT=8000 \
-    WHITTLE_DATA_DIR=/data
+    WHITTLE_DATA_DIR=/data \
+    WHITTLE_ENGINE=tensorflow
 VOLUME /data
 EXPOSE 8000
 # Node as process 1 would not collect the orphans of a killed child; tini does.

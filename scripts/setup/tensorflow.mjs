@@ -5,7 +5,15 @@
  * cache folder appears whole (extracted under another name, then renamed) or not at all.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync
+} from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -49,6 +57,8 @@ export async function provideTensorflow(variant) {
     try {
       for (const wheel of wheels) await addWheel(wheel, partial)
       if (!isComplete(partial)) throw new SetupError('the wheel lacks the library', '')
+      // mkdtemp keeps others out, but an image is built as root and run as somebody else.
+      chmodSync(partial, 0o755)
       rmSync(folder, { recursive: true, force: true })
       await rename(partial, folder)
     } finally {
@@ -95,7 +105,8 @@ async function checkHash(file, expected) {
   if (received === expected) return
   throw new SetupError(
     `${file} is not the file that was expected: sha256 ${received} instead of ${expected}`,
-    'Something between here and the package index alters downloads; do not go on until it is known what'
+    'Find out what alters downloads between here and the package index; until then, npm run setup -- --wasm does without the library',
+    { isFinal: true }
   )
 }
 
