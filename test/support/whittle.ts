@@ -76,11 +76,13 @@ function client(running: Running): Whittle {
   const { url, output } = running
   const get = async (path: string): Promise<Answer> => asAnswer(await fetch(url + path))
   const watch: Whittle['watch'] = async (job, done) => {
+    let seen: Json = null
     for (const deadline = Date.now() + 120_000; Date.now() < deadline; await sleep(100)) {
       const { status, body } = await get(`/v1/jobs/${job}`).catch(() => ({ status: 0, body: null }))
       if (status === 200 && (await done(body))) return body
+      seen = body
     }
-    throw new Error(`${job} did not get there: ${output().slice(-4000)}`)
+    throw new Error(`${job} did not get there: ${JSON.stringify(seen)} ${output().slice(-4000)}`)
   }
   return {
     ...running,
