@@ -73,7 +73,7 @@ export function table({ variants, recommended }: ModelVersion): void {
   print()
 }
 
-export const percent = (share: number): string => `${(share * 100).toFixed(2)} %`
+const percent = (share: number): string => `${(share * 100).toFixed(2)} %`
 export const thousands = (n: number): string => n.toLocaleString('en-US')
 
 /** Cut, not rounded: nothing is called faster than it is. */

@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox'
 import { Name } from './job.ts'
 
-export const splitNames = ['train', 'validation', 'test'] as const
+const splitNames = ['train', 'validation', 'test'] as const
 export const SplitName = Type.Enum(splitNames)
 export type SplitName = Static<typeof SplitName>
 
@@ -60,7 +60,7 @@ export const ClassCounts = Type.Object(
 )
 export type ClassCounts = Static<typeof ClassCounts>
 
-export const DatasetStatus = Type.Union([
+const DatasetStatus = Type.Union([
   Type.Literal('importing'),
   Type.Literal('ready'),
   Type.Literal('failed')

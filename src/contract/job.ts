@@ -34,7 +34,7 @@ export type JobSpec = Static<typeof JobSpec>
 export const jobKinds = ['train', 'optimize', 'evaluate', 'trial'] as const
 export const jobStates = ['queued', 'running', 'completed', 'failed', 'cancelled'] as const
 export type JobState = (typeof jobStates)[number]
-export const stages = ['prepare', 'train', 'prune', 'quantize', 'evaluate', 'publish'] as const
+const stages = ['prepare', 'train', 'prune', 'quantize', 'evaluate', 'publish'] as const
 export const Stage = Type.Enum(stages)
 export type Stage = Static<typeof Stage>
 

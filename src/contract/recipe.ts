@@ -68,8 +68,8 @@ export const AugmentOp = Type.Union(
 export type AugmentOp = Static<typeof AugmentOp>
 
 export const architectures = ['simple-cnn', 'resnet-cifar'] as const
-export const resizeModes = ['stretch', 'cover', 'contain'] as const
-export const precisions = ['int8'] as const
+const resizeModes = ['stretch', 'cover', 'contain'] as const
+const precisions = ['int8'] as const
 export const calibrations = ['minmax', 'percentile', 'entropy', 'mse'] as const
 export const criteria = ['l2', 'batch-norm-scale', 'taylor'] as const
 

@@ -6,7 +6,7 @@
  */
 import { type Static, Type } from 'typebox'
 
-export const variantNames = ['baseline', 'pruned', 'int8'] as const
+const variantNames = ['baseline', 'pruned', 'int8'] as const
 export const VariantName = Type.Enum(variantNames)
 export type VariantName = Static<typeof VariantName>
 

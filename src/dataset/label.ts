@@ -2,7 +2,7 @@
 import { ServiceError } from '../errors.ts'
 
 /** In code points. */
-export const maxLabelLength = 100
+const maxLabelLength = 100
 
 /**
  * Control, format (but the joiners that Persian and Indic scripts need), surrogate and private-use

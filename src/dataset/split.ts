@@ -9,7 +9,7 @@
 import { type Split, splits } from './pack-file.ts'
 
 /** Share of a class that each split aims at. */
-export const targets: Readonly<Record<Split, number>> = { train: 0.8, validation: 0.1, test: 0.1 }
+const targets: Readonly<Record<Split, number>> = { train: 0.8, validation: 0.1, test: 0.1 }
 
 export type SplitCounts = Readonly<Record<Split, number>>
 

@@ -11,9 +11,9 @@ import { ServiceError } from '../errors.ts'
 import { describeBytes, type ImageFormat, sniffImage, supportedImages } from './sniff.ts'
 
 /** An image with more pixels than this is refused before it is decoded. */
-export const maxPixels = 50_000_000
+const maxPixels = 50_000_000
 /** The longest side that JPEG knows. Thinner and longer ones overflow libvips' affine transform. */
-export const maxSide = 65_535
+const maxSide = 65_535
 /** Decoding one image is given up after so many seconds. */
 const decodeSeconds = 20
 

@@ -8,14 +8,6 @@
  */
 export type ChannelIds = Int32Array
 
-/** A parameter axis whose index i belongs to channel ids[i]. */
-export interface Cut {
-  readonly node: string
-  readonly role: string
-  readonly axis: number
-  readonly ids: ChannelIds
-}
-
 export interface ChannelTracer {
   /** `count` new, independent channels produced by `node`. */
   fresh(node: string, count: number): ChannelIds

@@ -22,7 +22,7 @@ export async function temporaryCatalog(t: TestContext): Promise<Catalog> {
   return db
 }
 
-export const recipe: ResolvedRecipe = {
+const recipe: ResolvedRecipe = {
   preset: 'balanced',
   network: {
     architecture: 'simple-cnn',
@@ -48,7 +48,7 @@ export const recipe: ResolvedRecipe = {
   quantize: null
 }
 
-export const dataset = { id: 'ds_1', name: 'digits' }
+const dataset = { id: 'ds_1', name: 'digits' }
 
 /** A queued job on a dataset that is ready. */
 export function queuedJob(db: Catalog, spec: Partial<JobSpec> = {}, now?: Date): Promise<JobRow> {

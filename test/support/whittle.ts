@@ -127,7 +127,7 @@ async function addressOf(child: ChildProcess, output: () => string): Promise<str
   throw new Error(`whittle did not start: ${output()}`)
 }
 
-export async function shapesZip(options: {
+async function shapesZip(options: {
   seed: number
   perClass: number
 }): Promise<Buffer<ArrayBuffer>> {

@@ -40,7 +40,7 @@ const ImageList = Type.Object(
   { $id: 'DatasetImageList' }
 )
 
-export const uploadLimits = { files: 64, bytesPerFile: 64 * 1024 * 1024 } as const
+const uploadLimits = { files: 64, bytesPerFile: 64 * 1024 * 1024 } as const
 
 const binary = Type.Unsafe<string>({ type: 'string', format: 'binary' })
 const form = {

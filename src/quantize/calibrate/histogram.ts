@@ -7,7 +7,7 @@
  */
 import type { Range } from '../affine.ts'
 
-export const bins = 2048
+const bins = 2048
 
 export interface Histogram extends Range {
   /** Values per bin, without exact zeros. Bin i covers low + [i, i+1)·width. */
