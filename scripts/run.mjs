@@ -10,9 +10,9 @@ import { root } from './setup/system.mjs'
 import { report, setUp } from './setup.mjs'
 
 const tasks = {
-  start: { file: 'src/main/up.ts' },
-  api: { file: 'src/main/api.ts', engine: false, redis: false },
-  worker: { file: 'src/main/worker.ts', redis: false },
+  start: { file: 'src/main/up.ts', settings: true },
+  api: { file: 'src/main/api.ts', settings: true, engine: false, redis: false },
+  worker: { file: 'src/main/worker.ts', settings: true, redis: false },
   demo: { file: 'scripts/demo.ts' },
   test: { file: 'scripts/test.ts' },
   ok: { file: 'scripts/ok.ts' }
@@ -26,8 +26,10 @@ if (task === undefined) {
 }
 
 try {
-  const { file, ...needs } = task
-  start(await setUp(needs), [join(root, file), ...args])
+  const { file, settings = false, ...needs } = task
+  // Variables that are set already win over those of the file (Node's --env-file).
+  const options = settings ? [`--env-file-if-exists=${join(root, '.env')}`] : []
+  start(await setUp(needs), [...options, join(root, file), ...args])
 } catch (error) {
   process.exitCode = report(error)
 }

@@ -66,12 +66,17 @@ export const Settings = Type.Object({
     description:
       'Folder for the datasets, packs and scratch files of a worker; empty takes `worker` in the data folder'
   }),
-  WHITTLE_ENGINES: count(64, 0, 'Inference processes; 0 takes one per core, at most four'),
+  WHITTLE_ENGINES: count(
+    64,
+    0,
+    'Inference processes of a model; 0 takes one per core, at most four'
+  ),
   WHITTLE_QUEUE_LIMIT: Type.Integer({
     minimum: 1,
     maximum: 1_000_000,
     default: 128,
-    description: 'Prediction requests that may wait; the next one is answered 429'
+    description:
+      'Images that may wait for one model; the request that would exceed it is answered 429'
   }),
   WHITTLE_MAX_UPLOAD_BYTES: count(
     2 ** 50,
