@@ -83,6 +83,7 @@ async function firstThatWorks(attempts) {
       if (complaints.length === 0) return { engine, source }
       return { engine, source, complaint: complaints.join(' ') }
     } catch (error) {
+      if (error.isFinal) throw error
       const advice = error instanceof SetupError && error.advice ? ` ${error.advice}.` : ''
       complaints.push(`${source}: ${error.message}.${advice}`)
       say(`${source} is not to be had: ${error.message}`)

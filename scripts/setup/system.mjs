@@ -16,9 +16,11 @@ export const say = (line) => process.stderr.write(`setup: ${line}\n`)
 
 /** A failure with the next thing to try, in words for the person in front of the screen. */
 export class SetupError extends Error {
-  constructor(message, advice) {
+  /** @param isFinal whether no other way may be tried instead */
+  constructor(message, advice, { isFinal = false } = {}) {
     super(message)
     this.advice = advice
+    this.isFinal = isFinal
   }
 }
 
