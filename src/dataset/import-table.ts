@@ -39,6 +39,10 @@ export function openImportTable(file: string) {
   const insertFault = db.prepare('insert into fault values (?, ?, ?, ?)')
   const place = db.prepare('update image set label = ?, split = ? where seq = ?')
   const remove = db.prepare('delete from image where seq = ?')
+  const ofPath = db.prepare('select * from image where path = ? order by seq')
+  const faultOf = db.prepare('select 1 from fault where file = ? limit 1')
+  const ofContent = db.prepare('select * from image where sha256 = ? order by seq')
+  const ofTurn = [0, 1, 2].map((turn) => db.prepare(nextInTurn(turn)))
   const addFault = ({ seq, file, code, detail }: FoundFault) =>
     void insertFault.run(seq, shorten(file), code, detail)
   const count = (query: string) => Number(db.prepare(query).get()?.n)
@@ -59,17 +63,10 @@ export function openImportTable(file: string) {
     *images(where = 'true'): Generator<LabelledImage> {
       const query = `select * from image where seq > ? and (${where}) order by seq limit ${rowsAtOnce}`
       const next = db.prepare(query)
-      for (let last = -1; ; ) {
-        const rows = next.all(last).map(asImage)
-        yield* rows
-        last = rows.at(-1)?.seq ?? -1
-        if (rows.length < rowsAtOnce) return
-      }
+      yield* pages((last) => next.all(last?.seq ?? -1).map(asImage))
     },
-    byPath: (path: string) =>
-      db.prepare('select * from image where path = ? order by seq').all(path).map(asImage),
-    isFaulty: (path: string) =>
-      db.prepare('select 1 from fault where file = ? limit 1').get(shorten(path)) !== undefined,
+    byPath: (path: string) => ofPath.all(path).map(asImage),
+    isFaulty: (path: string) => faultOf.get(shorten(path)) !== undefined,
     /** Every content that has several labels, with all of them. */
     conflicts: () =>
       db
@@ -79,8 +76,7 @@ export function openImportTable(file: string) {
         )
         .all()
         .map((row) => ({ sha256: String(row.sha256), labels: JSON.parse(String(row.labels)) })),
-    bySha256: (sha256: string) =>
-      db.prepare('select * from image where sha256 = ? order by seq').all(sha256).map(asImage),
+    bySha256: (sha256: string) => ofContent.all(sha256).map(asImage),
     /**
      * Keeps one image of each content, and says how many were dropped. Of copies with different given
      * splits the one in test stays, then validation: a test set that was given stays whole.
@@ -99,9 +95,15 @@ export function openImportTable(file: string) {
         .prepare('select distinct split from image where split is not null')
         .all()
         .map((row) => row.split as Split),
-    /** Images of one class in hash order. */
-    ofLabel: (label: string) =>
-      db.prepare('select * from image where label = ? order by sha256').all(label).map(asImage),
+    /**
+     * Images of one class: those with a given split other than train, those given as train, those
+     * without, each in hash order. No content occurs twice by now.
+     */
+    *ofLabel(label: string): Generator<LabelledImage> {
+      for (const next of ofTurn) {
+        yield* pages((last) => next.all(label, last?.sha256 ?? '').map(asImage))
+      }
+    },
     imageCount: () => count('select count(*) n from image'),
     faultCount: () => count('select count(*) n from fault'),
     faults: (): ImportFault[] =>
@@ -119,6 +121,21 @@ export function openImportTable(file: string) {
     }
   }
 }
+
+/** Everything that `next` gives, page by page, told the last image of the page before. */
+function* pages(next: (last: LabelledImage | undefined) => LabelledImage[]) {
+  for (let last: LabelledImage | undefined; ; ) {
+    const rows = next(last)
+    yield* rows
+    last = rows.at(-1)
+    if (rows.length < rowsAtOnce) return
+  }
+}
+
+const turnOf = "case when split is null then 2 when split = 'train' then 1 else 0 end"
+const nextInTurn = (turn: number) =>
+  `select * from image where label = ? and ${turnOf} = ${turn} and sha256 > ?
+   order by sha256 limit ${rowsAtOnce}`
 
 const schema = `
   pragma journal_mode = off;

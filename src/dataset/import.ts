@@ -17,7 +17,7 @@ import { normaliseLabel } from './label.ts'
 import { labelByFolders, labelByManifest, tooManyClasses } from './label-images.ts'
 import { type ImportLimits, meter } from './limits.ts'
 import { type ReadResult, readEntries } from './read-entries.ts'
-import { assignSplits, carvedSplits } from './split.ts'
+import { ClassSplits, carvedSplits } from './split.ts'
 
 export interface ImportResult {
   readonly report: ImportReport
@@ -144,13 +144,12 @@ function verdict(report: ImportReport, labels: readonly string[], strict: boolea
   return null
 }
 
-/** Class by class, in hash order, each image with its final split. */
+/** Class by class, each image with its final split. */
 function* splitImages(table: ImportTable, labels: readonly string[]): Generator<LabelledImage> {
   const carved = carvedSplits(new Set(table.splits()))
   for (const label of labels) {
-    const images = table.ofLabel(label)
-    const assigned = assignSplits(images, { carved })
-    for (const image of images) yield { ...image, split: assigned.get(image.sha256) ?? image.split }
+    const held = new ClassSplits(undefined, carved)
+    for (const image of table.ofLabel(label)) yield { ...image, split: held.place(image.split) }
   }
 }
 

@@ -74,7 +74,14 @@ function text(fields: Record<string, unknown>, name: string): string {
 }
 
 async function* csv({ bytes }: FoundManifest): AsyncGenerator<unknown> {
-  const parser = parse({ bom: true, columns: trimmed, trim: true, skip_empty_lines: true })
+  const parser = parse({
+    bom: true,
+    columns: trimmed,
+    trim: true,
+    skip_empty_lines: true,
+    // A row that lacks a cell is one bad row, not a bad manifest.
+    relax_column_count: true
+  })
   parser.end(bytes)
   try {
     yield* parser

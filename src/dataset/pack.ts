@@ -3,18 +3,18 @@
  *
  * A pack is named by what decides about its bytes, so it is built once; it appears under its name by a
  * rename, so builders may race and a killed one leaves only a `partial-*` file. Memory does not grow
- * with the number of images beyond the manifest that the caller holds anyway.
+ * with the number of images, but for the four bytes of each label.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { extract } from 'tar-stream'
-import Value from 'typebox/value'
-import { DatasetManifest } from '../contract/internal.ts'
+import type { ManifestImage } from '../contract/internal.ts'
 import { asDiskError } from '../errors.ts'
 import { type InputShape, preprocess, preprocessing } from '../image/preprocess.ts'
 import { inParallel } from './in-parallel.ts'
+import { type Manifest, readManifest } from './manifest-file.ts'
 import { openPack } from './open-pack.ts'
 import { imageBytes, imageCount, type PackTrailer, packMagic, type Split } from './pack-file.ts'
 import { pixelStatistics } from './pixel-statistics.ts'
@@ -27,7 +27,7 @@ const decodesAtOnce = 8
 export interface BuildPackOptions extends InputShape {
   /** Tar file with one entry an image, named by SHA-256, in the manifest's order. */
   readonly tar: string
-  /** File that holds the DatasetManifest as JSON. */
+  /** File of JSON lines: ManifestHeader, then a ManifestImage per line. */
   readonly manifest: string
   /** File to make, named by `packName`; its folder is made if need be. */
   readonly out: string
@@ -60,11 +60,8 @@ export async function buildPack(options: BuildPackOptions): Promise<void> {
   await mkdir(dirname(out), { recursive: true })
   const partial = join(dirname(out), `partial-${randomUUID()}`)
   try {
-    const manifest = Value.Parse(
-      DatasetManifest,
-      JSON.parse(await readFile(options.manifest, 'utf8'))
-    )
-    await writePack(partial, { ...options, manifest })
+    const manifest = await readManifest(options.manifest)
+    await writePack(partial, { ...options, manifest }).finally(manifest.close)
     await rename(partial, out)
   } catch (error) {
     await rm(partial, { force: true })
@@ -72,7 +69,7 @@ export async function buildPack(options: BuildPackOptions): Promise<void> {
   }
 }
 
-type Build = Omit<BuildPackOptions, 'manifest'> & { readonly manifest: DatasetManifest }
+type Build = Omit<BuildPackOptions, 'manifest'> & { readonly manifest: Manifest }
 
 /** A file that is no whole pack (of another form, damaged) is built anew. */
 function isPack(file: string): boolean {
@@ -86,31 +83,34 @@ function isPack(file: string): boolean {
 
 async function writePack(file: string, options: Build): Promise<void> {
   const { size, channels, manifest } = options
-  const counts = { train: 0, validation: 0, test: 0 }
-  for (const { split } of manifest.images) counts[split]++
+  const { counts, labels: names } = manifest.header
   const shape = { size, channels, counts }
+  const labels = Buffer.alloc(imageCount(shape) * 4)
   const handle = await open(file, 'wx')
   try {
-    const statistics = await writePixels(handle, shape, options)
-    await writeEnd(handle, { ...shape, labels: manifest.labels, ...statistics }, manifest)
+    const statistics = await writePixels(handle, { shape, labels }, options)
+    await writeEnd(handle, { ...shape, labels: names, ...statistics }, labels)
     await handle.sync()
   } finally {
     await handle.close()
   }
 }
 
+type PackShape = Pick<PackTrailer, 'size' | 'channels' | 'counts'>
+
 async function writePixels(
   handle: FileHandle,
-  shape: Pick<PackTrailer, 'size' | 'channels' | 'counts'>,
+  { shape, labels }: { readonly shape: PackShape; readonly labels: Buffer },
   options: Build
 ) {
-  const { manifest, signal, onProgress = () => {} } = options
+  const { signal, onProgress = () => {} } = options
   const statistics = pixelStatistics()
   const placeOf = places(shape)
-  const total = manifest.images.length
+  const total = imageCount(shape)
   let done = 0
-  const pack = async ({ bytes, split, place }: PackedImage) => {
+  const pack = async ({ bytes, split, label, place }: PackedImage) => {
     signal?.throwIfAborted()
+    labels.writeInt32LE(label, place * 4)
     const pixels = await preprocess(bytes, options)
     if (split === 'train') statistics.add(pixels)
     await writeAll(handle, pixels, place * imageBytes(shape))
@@ -124,12 +124,12 @@ async function writePixels(
 }
 
 /** Gives every image its place in the file: split by split, in the manifest's order within each. */
-function places({ counts }: Pick<PackTrailer, 'counts'>): (split: Split) => number {
+function places({ counts }: Pick<PackShape, 'counts'>): (split: Split) => number {
   const next = { train: 0, validation: counts.train, test: counts.train + counts.validation }
   return (split) => next[split]++
 }
 
-interface PackedImage {
+interface PackedImage extends Pick<ManifestImage, 'label'> {
   readonly bytes: Uint8Array
   readonly split: Split
   readonly place: number
@@ -143,38 +143,33 @@ async function* readImages(
   const file = createReadStream(tar, signal ? { signal } : {})
   file.on('error', (error) => entries.destroy(error))
   file.pipe(entries)
-  let i = 0
   try {
     for await (const entry of entries) {
-      const wanted = manifest.images[i++]
       const bytes = Buffer.concat(await Array.fromAsync(entry as AsyncIterable<Buffer>))
       const sha256 = createHash('sha256').update(bytes).digest('hex')
-      if (wanted === undefined || entry.header.name !== wanted.sha256 || sha256 !== wanted.sha256) {
+      const { value: wanted, done } = await manifest.images.next()
+      if (done || entry.header.name !== wanted.sha256 || sha256 !== wanted.sha256) {
         throw new Error(
-          `Cannot build the pack: image ${i} must be ${wanted?.sha256}, ` +
+          `Cannot build the pack: the next image must be ${wanted?.sha256 ?? 'none'}, ` +
             `received ${entry.header.name} with digest ${sha256}`
         )
       }
-      yield { bytes, split: wanted.split, place: placeOf(wanted.split) }
+      const { split, label } = wanted
+      yield { bytes, split, label, place: placeOf(split) }
     }
+    const { value: missing, done } = await manifest.images.next()
+    if (!done) throw new Error(`Cannot build the pack: the tar ends before ${missing.sha256}`)
   } finally {
     file.destroy()
   }
-  if (i !== manifest.images.length) {
-    throw new Error(`Cannot build the pack: ${manifest.images.length} images listed, received ${i}`)
-  }
 }
 
-async function writeEnd(handle: FileHandle, trailer: PackTrailer, manifest: DatasetManifest) {
-  const images = imageCount(trailer)
-  const labels = Buffer.alloc(images * 4)
-  const placeOf = places(trailer)
-  for (const { split, label } of manifest.images) labels.writeInt32LE(label, placeOf(split) * 4)
+async function writeEnd(handle: FileHandle, trailer: PackTrailer, labels: Buffer) {
   const text = Buffer.from(JSON.stringify(trailer))
   const length = Buffer.alloc(4)
   length.writeUInt32LE(text.length)
   const end = Buffer.concat([labels, text, length, packMagic])
-  await writeAll(handle, end, images * imageBytes(trailer))
+  await writeAll(handle, end, imageCount(trailer) * imageBytes(trailer))
 }
 
 /** A write may be short when the disk fills up; the next one then fails with ENOSPC. */

@@ -119,10 +119,13 @@ function asManifest(segments: readonly string[], bytes: Uint8Array): FoundManife
   return { folder: segments.slice(0, -1), format, bytes }
 }
 
-/** Equal bytes under one name: whoever comes second finds it done. */
+/**
+ * Equal bytes under one name: whoever comes second finds it done. Flushed, since the api only moves the
+ * file and then says that it has it; beside decoding, that costs about a tenth of a millisecond.
+ */
 async function stage(file: string, bytes: Uint8Array): Promise<void> {
   try {
-    await writeFile(file, bytes, { flag: 'wx' })
+    await writeFile(file, bytes, { flag: 'wx', flush: true })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
     throw asDiskError(error, 'store the image')

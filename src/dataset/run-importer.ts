@@ -73,7 +73,8 @@ export async function runImporter(
 
 function ended(child: ReturnType<typeof fork>): Promise<string> {
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message))
+    // Not once: a process that ends early may fail to start, to be told and to be killed.
+    child.on('error', (error) => resolve(error.message))
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
 }

@@ -21,33 +21,47 @@ export interface Unsplit {
 
 const none: SplitCounts = { train: 0, validation: 0, test: 0 }
 
+/** What a class holds, and where its next image goes. */
+export class ClassSplits {
+  readonly #counts: Record<Split, number>
+  readonly #carved: readonly Split[]
+
+  /** @param carved splits that images given as train may be moved to: those that nobody gave. */
+  constructor(held: SplitCounts = none, carved: readonly Split[] = []) {
+    this.#counts = { ...held }
+    this.#carved = carved
+  }
+
+  /** Whether the split that came with an image stands. Those that stand are all counted first. */
+  stands(split: Split | null): split is Split {
+    return split !== null && !(split === 'train' && this.#carved.length > 0)
+  }
+
+  /** The split of the next image. Images come in hash order, those given as train before others. */
+  place(given: Split | null): Split {
+    const split = this.stands(given)
+      ? given
+      : neediest(this.#counts, given === 'train' ? ['train', ...this.#carved] : splits)
+    this.#counts[split]++
+    return split
+  }
+}
+
 /**
  * Assigns the new images of ONE class. The answer depends on the set of images, not on their order.
  *
  * @param images without duplicates.
  * @param existing what the class holds already.
- * @param carved splits that images given as train may be moved to: those that nobody gave.
  * @returns the split of every image, by SHA-256.
  */
 export function assignSplits(
   images: readonly Unsplit[],
   { existing = none, carved = [] }: { existing?: SplitCounts; carved?: readonly Split[] } = {}
 ): Map<string, Split> {
-  const counts = { ...existing }
-  const assigned = new Map<string, Split>()
-  const take = (image: Unsplit, split: Split) => {
-    counts[split]++
-    assigned.set(image.sha256, split)
-  }
-  const isCarved = (image: Unsplit) => image.split === 'train' && carved.length > 0
-  const ordered = images.toSorted((a, b) => (a.sha256 < b.sha256 ? -1 : 1))
-  for (const image of ordered)
-    if (image.split !== null && !isCarved(image)) take(image, image.split)
-  for (const image of ordered) {
-    if (isCarved(image)) take(image, neediest(counts, ['train', ...carved]))
-  }
-  for (const image of ordered) if (image.split === null) take(image, neediest(counts, splits))
-  return assigned
+  const held = new ClassSplits(existing, carved)
+  const turn = ({ split }: Unsplit) => (held.stands(split) ? 0 : split === 'train' ? 1 : 2)
+  const ordered = images.toSorted((a, b) => turn(a) - turn(b) || (a.sha256 < b.sha256 ? -1 : 1))
+  return new Map(ordered.map(({ sha256, split }) => [sha256, held.place(split)]))
 }
 
 /**

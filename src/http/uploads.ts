@@ -5,7 +5,7 @@
  * A body that breaks off, or breaks a limit, leaves nothing behind.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { open, rm } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
@@ -99,7 +99,9 @@ async function takeFile(
       detail: `Cannot accept the upload: a file may have at most ${rules.maxBytesPerFile} bytes, received more`
     })
   }
-  files.push({ path, name: part.filename, sha256, bytes })
+  // A part of type application/octet-stream is a file, whether it has a name or not.
+  const name = (part.filename as string | undefined) || `file ${files.length + 1}`
+  files.push({ path, name, sha256, bytes })
   return null
 }
 
@@ -115,7 +117,6 @@ async function store(part: MultipartFile, path: string) {
     }
     await handle.sync()
   } catch (error) {
-    await rm(path, { force: true })
     throw asDiskError(error, 'store the upload')
   } finally {
     await handle.close()
