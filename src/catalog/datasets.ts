@@ -1,7 +1,7 @@
 /** Datasets as callers and jobs use them: create, find, list, describe, delete. */
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
-import type { DatasetManifest } from '../contract/internal.ts'
+import type { ManifestHeader, ManifestImage } from '../contract/internal.ts'
 import { type ErrorCode, ServiceError } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
 import { imagesOfVersion, type VersionFacts } from './dataset-facts.ts'
@@ -156,16 +156,18 @@ export async function listVersions(
   return { rows, next: found.length > limit ? (rows.at(-1)?.version ?? null) : null }
 }
 
+export interface Manifest {
+  readonly header: ManifestHeader
+  /** In ascending order of SHA-256; read from the catalogue while it is consumed. */
+  readonly images: AsyncIterable<ManifestImage>
+}
+
 /**
- * Everything a worker needs to know of a version, images in ascending order of SHA-256.
+ * Everything a worker needs to know of a version. Memory does not grow with the number of images.
  *
  * @throws ServiceError DATASET_NOT_FOUND
  */
-export async function datasetManifest(
-  db: Catalog,
-  id: string,
-  version: number
-): Promise<DatasetManifest> {
+export async function datasetManifest(db: Catalog, id: string, version: number): Promise<Manifest> {
   const { name } = await getDataset(db, id)
   const facts = await versionFacts(db, id, version)
   if (facts === undefined) {
@@ -174,14 +176,26 @@ export async function datasetManifest(
     })
   }
   const labels = facts.classes.map(({ label }) => label)
+  const counts = { train: 0, validation: 0, test: 0 }
+  for (const { train, validation, test } of facts.classes) {
+    counts.train += train
+    counts.validation += validation
+    counts.test += test
+  }
+  const header = { id, name, version, hash: facts.hash, labels, counts }
+  return { header, images: manifestImages(db, header) }
+}
+
+async function* manifestImages(
+  db: Catalog,
+  { id, version, labels }: ManifestHeader
+): AsyncGenerator<ManifestImage> {
   const indexes = new Map(labels.map((label, i) => [label, i]))
-  const images: DatasetManifest['images'] = []
   for await (const page of imagesOfVersion(db, id, version)) {
     for (const { sha256, label, split, bytes } of page) {
-      images.push({ sha256, label: indexes.get(label) ?? -1, split, bytes })
+      yield { sha256, label: indexes.get(label) ?? -1, split, bytes }
     }
   }
-  return { id, name, version, hash: facts.hash, labels, images }
 }
 
 /**

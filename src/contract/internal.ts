@@ -15,7 +15,7 @@
  * | PUT /jobs/{id}/artifacts/{file}                 | bytes, `Content-SHA256` (hex)                |
  * | POST /jobs/{id}/latency                         | LatencyRequest → LatencyAnswer (minutes)     |
  * | POST /jobs/{id}/outcome                         | Outcome → { state, version? }                |
- * | GET /datasets/{id}/versions/{n}                 | DatasetManifest                              |
+ * | GET /datasets/{id}/versions/{n}                 | JSON lines: ManifestHeader, ManifestImage... |
  * | GET /datasets/{id}/versions/{n}/images          | tar stream: entries `<sha256>`, manifest order |
  */
 import { type Static, Type } from 'typebox'
@@ -137,26 +137,32 @@ export const Outcome = Type.Union(
 )
 export type Outcome = Static<typeof Outcome>
 
-export const DatasetManifest = Type.Object(
+/** First line of a manifest. */
+export const ManifestHeader = Type.Object(
   {
     id: Type.String(),
     name: Type.String(),
     version: Type.Integer(),
     hash: Type.String(),
     labels: Type.Array(Type.String(), { description: 'Class names in class-index order' }),
-    images: Type.Array(
-      Type.Object({
-        sha256: Type.String(),
-        label: Type.Integer({ description: 'Index into labels' }),
-        split: Type.Union([
-          Type.Literal('train'),
-          Type.Literal('validation'),
-          Type.Literal('test')
-        ]),
-        bytes: Type.Integer()
-      })
-    )
+    counts: Type.Object({
+      train: Type.Integer({ minimum: 0 }),
+      validation: Type.Integer({ minimum: 0 }),
+      test: Type.Integer({ minimum: 0 })
+    })
   },
-  { $id: 'DatasetManifest' }
+  { $id: 'ManifestHeader' }
 )
-export type DatasetManifest = Static<typeof DatasetManifest>
+export type ManifestHeader = Static<typeof ManifestHeader>
+
+/** Every further line of a manifest: an image. A line each, so that nobody need hold them all. */
+export const ManifestImage = Type.Object(
+  {
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+    label: Type.Integer({ minimum: 0, description: 'Index into labels' }),
+    split: Type.Enum(['train', 'validation', 'test']),
+    bytes: Type.Integer({ minimum: 1 })
+  },
+  { $id: 'ManifestImage' }
+)
+export type ManifestImage = Static<typeof ManifestImage>

@@ -10,7 +10,7 @@ import type { Latency, PublishedReport, VariantName } from './report.ts'
 export interface TrainerPaths {
   /** Holds `checkpoint-*.safetensors` (downloaded ones too) and `artifacts/`. Private to the attempt. */
   readonly scratch: string
-  /** `manifest.json` and `images.tar` of the dataset version; shared, read-only. */
+  /** `manifest.jsonl` and `images.tar` of the dataset version; shared, read-only. */
   readonly dataset: string
   /** Cache of built packs, by content. Shared between jobs. */
   readonly packs: string

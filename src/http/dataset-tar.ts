@@ -15,7 +15,7 @@ export interface TarEntry {
  * short tar file.
  */
 export function datasetTar(
-  entries: readonly TarEntry[],
+  entries: AsyncIterable<TarEntry>,
   read: (sha256: string) => Readable
 ): Readable {
   const tar = pack()
@@ -28,10 +28,10 @@ export function datasetTar(
 
 async function fill(
   tar: Pack,
-  entries: readonly TarEntry[],
+  entries: AsyncIterable<TarEntry>,
   read: (sha256: string) => Readable
 ): Promise<void> {
-  for (const { sha256, bytes } of entries) {
+  for await (const { sha256, bytes } of entries) {
     await pipeline(read(sha256), tar.entry({ name: sha256, size: bytes }))
   }
 }

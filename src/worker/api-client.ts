@@ -10,7 +10,6 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   Claim,
-  DatasetManifest,
   EventBatch,
   Heartbeat,
   LatencyAnswer,
@@ -47,7 +46,8 @@ export interface ApiClient {
   announce(worker: string, status: WorkerStatus, signal: AbortSignal): Promise<void>
   /** Undefined when the catalogue does not want this dispatch to run (any more). */
   claim(job: string, claim: Claim, signal: AbortSignal): Promise<Assignment | undefined>
-  datasetManifest(id: string, version: number, signal: AbortSignal): Promise<DatasetManifest>
+  /** Writes the dataset's manifest: a header, then a line per image. */
+  downloadManifest(dataset: DatasetRef, file: string, signal: AbortSignal): Promise<void>
   /** Writes the dataset's images as a tar file. */
   downloadImages(dataset: DatasetRef, file: string, signal: AbortSignal): Promise<void>
   /** Everything about one claimed attempt. */
@@ -102,9 +102,9 @@ export function createApiClient({ url, token, patienceMs = 600_000 }: ApiClientO
         throw error
       }
     },
-    async datasetManifest(id, version, signal) {
+    downloadManifest({ id, version }, file, signal) {
       const path = `datasets/${id}/versions/${version}`
-      return (await (await send({ method: 'GET', path, signal })).json()) as DatasetManifest
+      return download(send, { method: 'GET', path, signal }, file)
     },
     downloadImages({ id, version }, file, signal) {
       const path = `datasets/${id}/versions/${version}/images`

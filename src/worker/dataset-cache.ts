@@ -5,12 +5,17 @@
  * downloading leaves nothing that a later job could mistake for data.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Assignment } from '../contract/job.ts'
+import { readManifest } from '../dataset/manifest-file.ts'
 import type { ApiClient } from './api-client.ts'
 
-/** Returns the folder with `manifest.json` and `images.tar` of the assignment's dataset version. */
+/** Names of the two files in a dataset's folder. */
+export const manifestFile = 'manifest.jsonl'
+export const imagesFile = 'images.tar'
+
+/** Returns the folder with `manifest.jsonl` and `images.tar` of the assignment's dataset version. */
 export async function fetchDataset(
   api: ApiClient,
   { dataset }: Assignment,
@@ -21,14 +26,14 @@ export async function fetchDataset(
   await mkdir(folder, { recursive: true })
   const staging = await mkdtemp(join(folder, 'partial-'))
   try {
-    const manifest = await api.datasetManifest(dataset.id, dataset.version, signal)
-    if (manifest.hash !== dataset.hash) {
-      throw new Error(
-        `Cannot use dataset: expected hash ${dataset.hash}, received ${manifest.hash}`
-      )
+    const manifest = join(staging, manifestFile)
+    await api.downloadManifest(dataset, manifest, signal)
+    const { header, close } = await readManifest(manifest)
+    await close()
+    if (header.hash !== dataset.hash) {
+      throw new Error(`Cannot use dataset: expected hash ${dataset.hash}, received ${header.hash}`)
     }
-    await writeFile(join(staging, 'manifest.json'), JSON.stringify(manifest))
-    await api.downloadImages(dataset, join(staging, 'images.tar'), signal)
+    await api.downloadImages(dataset, join(staging, imagesFile), signal)
     await publish(staging, home)
   } finally {
     await rm(staging, { recursive: true, force: true })

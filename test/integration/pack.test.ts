@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises'
 import { type TestContext, test } from 'node:test'
 import sharp from 'sharp'
 import { pack as tarPack } from 'tar-stream'
-import type { DatasetManifest } from '../../src/contract/internal.ts'
+import type { ManifestHeader, ManifestImage } from '../../src/contract/internal.ts'
 import { type BuildPackOptions, buildPack, openPack, packName } from '../../src/dataset/pack.ts'
 import { splits } from '../../src/dataset/pack-file.ts'
 
@@ -25,7 +25,7 @@ async function dataset(t: TestContext, levels: readonly number[]) {
         .toBuffer()
     )
   )
-  const images = pngs.map((bytes, i) => ({
+  const images: ManifestImage[] = pngs.map((bytes, i) => ({
     sha256: createHash('sha256').update(bytes).digest('hex'),
     label: i % 2,
     split:
@@ -36,40 +36,44 @@ async function dataset(t: TestContext, levels: readonly number[]) {
           : ('train' as const),
     bytes: bytes.length
   }))
-  const manifest: DatasetManifest = {
+  const inSplit = (split: string) => images.filter((image) => image.split === split).length
+  const header: ManifestHeader = {
     id: 'ds_1',
     name: 'levels',
     version: 1,
     hash: 'a'.repeat(64),
     labels: ['even', 'odd'],
-    images
+    counts: { train: inSplit('train'), validation: inSplit('validation'), test: inSplit('test') }
   }
   const tar = tarPack()
   for (const [i, image] of images.entries())
     tar.entry({ name: image.sha256 }, pngs[i] ?? Buffer.alloc(0))
   tar.finalize()
   await pipeline(tar, createWriteStream(join(dir, 'images.tar')))
-  await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest))
+  await writeManifest(join(dir, 'manifest.jsonl'), [header, ...images])
   const shape = { size: 8, channels: 1, resize: 'stretch' } as const
   const options: BuildPackOptions = {
     tar: join(dir, 'images.tar'),
-    manifest: join(dir, 'manifest.json'),
-    out: join(dir, 'packs', packName({ hash: manifest.hash, ...shape })),
+    manifest: join(dir, 'manifest.jsonl'),
+    out: join(dir, 'packs', packName({ hash: header.hash, ...shape })),
     ...shape
   }
-  return { dir, options, manifest }
+  return { dir, options, header, images }
 }
+
+const writeManifest = (file: string, lines: readonly unknown[]): Promise<void> =>
+  writeFile(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
 
 test('openPack() reads back every pixel, label and split by position', async (t) => {
   const levels = Array.from({ length: 40 }, (_, i) => i * 6)
-  const { options, manifest } = await dataset(t, levels)
+  const { options, images } = await dataset(t, levels)
   const shares: number[] = []
   await buildPack({ ...options, onProgress: (share) => shares.push(share) })
   const pack = openPack(options.out)
   t.after(() => pack.close())
   assert.deepEqual(pack.labels, ['even', 'odd'])
   for (const split of splits) {
-    const expected = manifest.images.flatMap((image, i) => (image.split === split ? [i] : []))
+    const expected = images.flatMap((image, i) => (image.split === split ? [i] : []))
     const source = pack[split]
     assert.equal(source.count, expected.length)
     assert.deepEqual(
@@ -125,17 +129,35 @@ test('buildPack() replaces a damaged pack, which openPack() refuses', async (t) 
 })
 
 test('buildPack() that is aborted or given another tar leaves nothing', async (t) => {
-  const { dir, options, manifest } = await dataset(t, [1, 2, 3, 4])
+  const { dir, options, header, images } = await dataset(t, [1, 2, 3, 4])
   await assert.rejects(buildPack({ ...options, signal: AbortSignal.abort(new Error('no more')) }))
-  const [first, ...rest] = manifest.images
-  await writeFile(options.manifest, JSON.stringify({ ...manifest, images: [...rest, first] }))
-  await assert.rejects(buildPack(options), /image 1 must be/)
-  await writeFile(options.manifest, JSON.stringify({ ...manifest, images: [first] }))
-  await assert.rejects(buildPack(options), /image 2 must be undefined/)
-  await writeFile(
-    options.manifest,
-    JSON.stringify({ ...manifest, images: [...manifest.images, first] })
-  )
-  await assert.rejects(buildPack(options), /5 images listed, received 4/)
+  const [first, ...rest] = images
+  await writeManifest(options.manifest, [header, ...rest, first])
+  await assert.rejects(buildPack(options), /the next image must be/)
+  const counts = { train: 1, validation: 0, test: 0 }
+  await writeManifest(options.manifest, [{ ...header, counts }, first])
+  await assert.rejects(buildPack(options), /the next image must be none/)
+  await writeManifest(options.manifest, [
+    { ...header, counts: { ...counts, train: 5 } },
+    ...images,
+    first
+  ])
+  await assert.rejects(buildPack(options), /the tar ends before/)
+  assert.deepEqual(await readdir(join(dir, 'packs')), [])
+})
+
+test('buildPack() refuses a manifest that is none, or that counts wrongly', async (t) => {
+  const { dir, options, header, images } = await dataset(t, [1, 2, 3, 4])
+  const manifests: [unknown[], RegExp][] = [
+    [[], /no header/],
+    [[{ hash: 'x' }, ...images], /no header/],
+    [[header, ...images.slice(1)], /./],
+    [[header, { ...images[0], label: 2 }, ...images.slice(1)], /received the line/],
+    [[{ ...header, counts: { train: 3, validation: 1, test: 0 } }, ...images], /it counts/]
+  ]
+  for (const [lines, reason] of manifests) {
+    await writeManifest(options.manifest, lines)
+    await assert.rejects(buildPack(options), reason)
+  }
   assert.deepEqual(await readdir(join(dir, 'packs')), [])
 })

@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import supertest from 'supertest'
-import type { DatasetManifest, JobEvent, Outcome } from '../../src/contract/internal.ts'
+import type {
+  JobEvent,
+  ManifestHeader,
+  ManifestImage,
+  Outcome
+} from '../../src/contract/internal.ts'
 import type { Assignment, Metric } from '../../src/contract/job.ts'
 import { workerToken } from './api-app.ts'
 
@@ -24,8 +29,19 @@ export function fakeWorker(app: FastifyInstance, name = 'host-1') {
       const answer = await call('post', `jobs/${id}/attempts`).send({ dispatch, worker: name })
       return answer.body
     },
-    manifest: async ({ id, version }: Dataset): Promise<DatasetManifest> =>
-      (await call('get', `datasets/${id}/versions/${version}`)).body,
+    async manifest({ id, version }: Dataset): Promise<{
+      readonly header: ManifestHeader
+      readonly images: readonly ManifestImage[]
+    }> {
+      const path = `datasets/${id}/versions/${version}`
+      const bytes: Buffer = (await call('get', path).buffer(true).parse(binary)).body
+      const [header, ...images] = bytes
+        .toString()
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      return { header, images }
+    },
     images: async ({ id, version }: Dataset): Promise<Buffer> =>
       (await call('get', `datasets/${id}/versions/${version}/images`).buffer(true).parse(binary))
         .body,

@@ -15,23 +15,26 @@ export interface RedisServer {
   start(): Promise<void>
 }
 
+/** Kills the server when its own standard input ends: when asked, or when the test is gone. */
+const guard = '"$@" </dev/null & read -r _; kill -9 $!; wait $!'
+
 /** Starts a server without persistence and waits until it answers. */
 export async function startRedis(t: TestContext): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'whittle-redis-'))
   const url = join(folder, 's')
   let child: ChildProcess | undefined
   const start = async (): Promise<void> => {
-    child = spawn(
-      'redis-server',
-      ['--port', '0', '--unixsocket', url, '--save', '', '--appendonly', 'no'],
-      { cwd: folder, stdio: 'ignore' }
-    )
+    const command = ['redis-server', '--port', '0', '--unixsocket', url, '--save', '']
+    child = spawn('/bin/sh', ['-c', guard, 'sh', ...command], {
+      cwd: folder,
+      stdio: ['pipe', 'ignore', 'ignore']
+    })
     await answers(url)
   }
   const kill = async (): Promise<void> => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
-    child.kill('SIGKILL')
+    child.stdin?.end()
     await ended
   }
   t.after(async () => {

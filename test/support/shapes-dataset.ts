@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import sharp from 'sharp'
 import { pack } from 'tar-stream'
-import type { DatasetManifest } from '../../src/contract/internal.ts'
+import type { ManifestHeader, ManifestImage } from '../../src/contract/internal.ts'
 import { Random, randomKey } from '../../src/tensor/random.ts'
 
 export const shapeLabels = ['cross', 'disc', 'square'] as const
@@ -33,15 +33,15 @@ export async function shapeImages(seed: number, perClass: number): Promise<Shape
   return images
 }
 
-/** Writes `manifest.json` and `images.tar` as a worker keeps them; returns the manifest. */
+/** Writes `manifest.jsonl` and `images.tar` as a worker keeps them; returns the manifest's header. */
 export async function writeShapesDataset(
   folder: string,
   { seed, perClass }: { readonly seed: number; readonly perClass: number }
-): Promise<DatasetManifest> {
+): Promise<ManifestHeader> {
   const images = await shapeImages(seed, perClass)
   const tar = pack()
   const written = pipeline(tar, createWriteStream(join(folder, 'images.tar')))
-  const rows: DatasetManifest['images'] = []
+  const rows: ManifestImage[] = []
   for (const [i, { label, png }] of images.entries()) {
     const sha256 = createHash('sha256').update(png).digest('hex')
     tar.entry({ name: sha256 }, png)
@@ -51,10 +51,19 @@ export async function writeShapesDataset(
   }
   tar.finalize()
   await written
+  const inSplit = (split: string) => rows.filter((row) => row.split === split).length
   const hash = createHash('sha256').update(JSON.stringify(rows)).digest('hex')
-  const manifest = { id: 'ds_shapes', name: 'shapes', version: 1, hash, labels: [...shapeLabels] }
-  await writeFile(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, images: rows }))
-  return { ...manifest, images: rows }
+  const header = {
+    id: 'ds_shapes',
+    name: 'shapes',
+    version: 1,
+    hash,
+    labels: [...shapeLabels],
+    counts: { train: inSplit('train'), validation: inSplit('validation'), test: inSplit('test') }
+  }
+  const lines = [header, ...rows].map((line) => `${JSON.stringify(line)}\n`)
+  await writeFile(join(folder, 'manifest.jsonl'), lines.join(''))
+  return header
 }
 
 async function draw(label: ShapeLabel, seed: number, index: number): Promise<Buffer> {

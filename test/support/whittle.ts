@@ -39,26 +39,27 @@ export interface Whittle {
   /** Ends one process as a crash would. */
   kill(role: Role): void
   /** Asks it to end; resolves with the exit code. */
-  stop(signal?: NodeJS.Signals): Promise<number | null>
+  stop(): Promise<number | null>
 }
 
 /** Starts it on a free port and ends it, and all its processes, with the test. */
 export async function startWhittle(t: TestContext, dataDir?: string): Promise<Whittle> {
   const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'whittle-e2e-')))
+  // By the channel it ends with the test, even if that is killed.
   const child = spawn(process.execPath, [up], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, WHITTLE_PORT: '0', WHITTLE_DATA_DIR: folder, WHITTLE_THREADS: '1' }
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
+    stream?.setEncoding('utf8').on('data', (text) => {
       output += text
     })
   }
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
+  const stop = async (): Promise<number | null> => {
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
     const ended = once(child, 'exit')
-    child.kill(signal)
+    child.kill('SIGTERM')
     await ended
     return child.exitCode
   }

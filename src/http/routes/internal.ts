@@ -1,9 +1,11 @@
 /** `/internal/v1`: everything that workers call, behind their token. */
+import { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
-import { type DatasetManifest, WorkerStatus } from '../../contract/internal.ts'
+import type { Manifest } from '../../catalog/datasets.ts'
+import { WorkerStatus } from '../../contract/internal.ts'
 import { datasetTar } from '../dataset-tar.ts'
 import type { WorkerRegistry } from '../worker-registry.ts'
 import { requireToken } from '../worker-token.ts'
@@ -16,7 +18,7 @@ export interface InternalRoutesOptions extends InternalFileOptions {
   /** Contents of the datasets' images. */
   readonly images: Blobs
   /** @throws ServiceError DATASET_NOT_FOUND */
-  readonly datasetManifest: (id: string, version: number) => Promise<DatasetManifest>
+  readonly datasetManifest: (id: string, version: number) => Promise<Manifest>
 }
 
 const VersionPath = Type.Object({
@@ -44,7 +46,10 @@ export async function internalRoutes(instance: FastifyInstance, options: Interna
   app.get(
     '/datasets/:id/versions/:version',
     { schema: { hide: true, params: VersionPath } },
-    async (request) => datasetManifest(request.params.id, request.params.version)
+    async (request, reply) => {
+      const manifest = await datasetManifest(request.params.id, request.params.version)
+      return reply.type('application/x-ndjson').send(Readable.from(lines(manifest)))
+    }
   )
 
   app.get(
@@ -56,4 +61,20 @@ export async function internalRoutes(instance: FastifyInstance, options: Interna
       return reply.type('application/x-tar').send(tar)
     }
   )
+}
+
+/** Some hundred lines at a time: one chunk a line would cost a write each. */
+const linesAtOnce = 500
+
+async function* lines({ header, images }: Manifest): AsyncGenerator<string> {
+  let text = `${JSON.stringify(header)}\n`
+  let waiting = 0
+  for await (const image of images) {
+    text += `${JSON.stringify(image)}\n`
+    if (++waiting < linesAtOnce) continue
+    yield text
+    text = ''
+    waiting = 0
+  }
+  yield text
 }

@@ -1,6 +1,7 @@
 /** Builds the pack of the job's dataset version at the network's size, or finds it built. */
 import { join } from 'node:path'
 import { buildPack, openPack, type Pack, packName } from '../../dataset/pack.ts'
+import { imagesFile, manifestFile } from '../dataset-cache.ts'
 import { isEnding, type JobContext, yieldToOrders } from '../job-context.ts'
 
 export async function prepare(context: JobContext): Promise<Pack> {
@@ -11,8 +12,8 @@ export async function prepare(context: JobContext): Promise<Pack> {
   const file = join(paths.packs, packName({ hash, size, channels, resize }))
   const abort = new AbortController()
   const building = buildPack({
-    tar: join(paths.dataset, 'images.tar'),
-    manifest: join(paths.dataset, 'manifest.json'),
+    tar: join(paths.dataset, imagesFile),
+    manifest: join(paths.dataset, manifestFile),
     out: file,
     size,
     channels,

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import supertest from 'supertest'
 import { extract } from 'tar-stream'
 import Value from 'typebox/value'
+import { ManifestHeader } from '../../../src/contract/internal.ts'
 import { Assignment, Job } from '../../../src/contract/job.ts'
 import { type ApiApp, addVersion, apiApp, readyDataset } from '../../support/api-app.ts'
 import { fakeWorker } from '../../support/fake-worker.ts'
@@ -58,8 +59,9 @@ test('a job goes the whole way with a worker over the internal routes', async (t
   const assignment = await worker.claim(id, 1)
   assert.ok(Value.Check(Assignment, assignment), JSON.stringify(assignment))
   assert.deepEqual([assignment.attempt, assignment.checkpoints], [1, []])
-  const { images, labels } = await worker.manifest(assignment.dataset)
-  assert.deepEqual(labels, ['a', 'b'])
+  const { header, images } = await worker.manifest(assignment.dataset)
+  assert.ok(Value.Check(ManifestHeader, header), JSON.stringify(header))
+  assert.deepEqual(header.labels, ['a', 'b'])
   const tar = await entries(await worker.images(assignment.dataset))
   assert.deepEqual(
     [...tar.keys()],
