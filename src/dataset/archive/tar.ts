@@ -1,7 +1,7 @@
 /** Tar archives, plain or gzipped, entry by entry in one pass. */
 import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
-import { extract, type Header } from 'tar-stream'
+import { type Entry, extract, type Header } from 'tar-stream'
 import { ServiceError } from '../../errors.ts'
 import type { ArchiveEntry } from './entry.ts'
 
@@ -22,7 +22,7 @@ export async function* tarEntries(file: string, options: TarOptions): AsyncGener
       yield {
         name: entry.header.name,
         kind: kindOf(entry.header),
-        read: () => entry as AsyncIterable<Uint8Array>
+        read: () => contentsOf(entry)
       }
       entry.resume()
     }
@@ -32,6 +32,15 @@ export async function* tarEntries(file: string, options: TarOptions): AsyncGener
   } finally {
     entries.destroy()
     await fed.catch(() => {})
+  }
+}
+
+/** An archive that ends within an entry fails here, not where the next entry is asked for. */
+async function* contentsOf(entry: Entry): AsyncGenerator<Uint8Array> {
+  try {
+    yield* entry as AsyncIterable<Uint8Array>
+  } catch (error) {
+    throw unreadable(error)
   }
 }
 
@@ -67,8 +76,12 @@ async function feed(chunks: AsyncIterable<Uint8Array>, to: Extract): Promise<voi
 
 const drained = (stream: Extract) =>
   new Promise<void>((resolve) => {
-    stream.once('drain', resolve)
-    stream.once('close', resolve)
+    // Both listeners go at once: one that stayed for each wait would add up over a long archive.
+    const done = () => {
+      stream.off('drain', done).off('close', done)
+      resolve()
+    }
+    stream.on('drain', done).on('close', done)
   })
 
 function kindOf({ type }: Header): ArchiveEntry['kind'] {
