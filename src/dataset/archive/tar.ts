@@ -1,7 +1,7 @@
 /** Tar archives, plain or gzipped, entry by entry in one pass. */
 import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
-import { type Entry, extract, type Header } from 'tar-stream'
+import { extract, type Header } from 'tar-stream'
 import { ServiceError } from '../../errors.ts'
 import type { ArchiveEntry } from './entry.ts'
 
@@ -22,7 +22,7 @@ export async function* tarEntries(file: string, options: TarOptions): AsyncGener
       yield {
         name: entry.header.name,
         kind: kindOf(entry.header),
-        read: () => contentsOf(entry)
+        read: () => contentsOf(entry as AsyncIterable<Uint8Array>)
       }
       entry.resume()
     }
@@ -36,9 +36,9 @@ export async function* tarEntries(file: string, options: TarOptions): AsyncGener
 }
 
 /** An archive that ends within an entry fails here, not where the next entry is asked for. */
-async function* contentsOf(entry: Entry): AsyncGenerator<Uint8Array> {
+async function* contentsOf(entry: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    yield* entry as AsyncIterable<Uint8Array>
+    yield* entry
   } catch (error) {
     throw unreadable(error)
   }
