@@ -128,7 +128,7 @@ async function addressOf(child: ChildProcess, output: () => string): Promise<str
   throw new Error(`whittle did not start: ${output()}`)
 }
 
-async function shapesZip(options: {
+export async function shapesZip(options: {
   seed: number
   perClass: number
 }): Promise<Buffer<ArrayBuffer>> {

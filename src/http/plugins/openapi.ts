@@ -42,7 +42,8 @@ export async function openapi(app: FastifyInstance, version: string): Promise<vo
     },
     transform: ({ schema, url, route }) => {
       const headers = route.config?.idempotency === undefined ? {} : { headers: idempotencyHeader }
-      const response = { ...always(route.method), ...(schema?.response as object | undefined) }
+      const usual = { ...refusals(url), ...always(route.method) }
+      const response = { ...usual, ...(schema?.response as object | undefined) }
       const whole = { ...headers, ...schema, response }
       return { schema: marked(whole as unknown as Json) as never, url }
     }
@@ -73,6 +74,10 @@ export function describer(app: FastifyInstance): () => OpenApiDocument {
 }
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** Where keys are configured, every route but health wants one. */
+const refusals = (url: string): object =>
+  url.startsWith('/health') ? {} : problemResponses(401, 403)
 
 /** What whatever has a body may be answered: it cannot be read, or it does not fit. */
 const always = (method: string | string[]): object =>
