@@ -9,6 +9,7 @@ import { createReadStream, type ReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asDiskError, ServiceError } from '../errors.ts'
+import { flushFolder } from './flush-folder.ts'
 
 export interface StoredBlob {
   /** Lower-case hexadecimal. */
@@ -37,8 +38,13 @@ export interface Blobs {
    *   digest is not the expected one.
    */
   put(data: AsyncIterable<Uint8Array> | Uint8Array, options?: PutOptions): Promise<StoredBlob>
-  /** Moves a finished file of the same file system in; the caller vouches for name and flushing. */
+  /**
+   * Moves a finished file of the same file system in. The caller vouches for its name and that its
+   * bytes are flushed; that it lies here is durable after `flush`.
+   */
   adopt(file: string, sha256: string): Promise<void>
+  /** Makes every adoption so far durable: one fsync for each of the 256 folders, not one for each blob. */
+  flush(): Promise<void>
   /** Where the bytes lie. */
   path(sha256: string): string
   has(sha256: string): Promise<boolean>
@@ -60,8 +66,9 @@ export async function openBlobs(dir: string): Promise<Blobs> {
   const path = (sha256: string) => join(dir, sha256.slice(0, 2), checked(sha256))
   const size = async (sha256: string) => (await statIfAny(path(sha256)))?.size ?? null
   const settle = async (file: string, sha256: string) => {
-    await mkdir(join(dir, sha256.slice(0, 2)), { recursive: true })
+    const made = await mkdir(join(dir, sha256.slice(0, 2)), { recursive: true })
     await rename(file, path(sha256))
+    if (made !== undefined) await flushFolder(dir)
   }
   return {
     path,
@@ -87,6 +94,9 @@ export async function openBlobs(dir: string): Promise<Blobs> {
       } catch (error) {
         throw asDiskError(error, 'store the file')
       }
+    },
+    async flush() {
+      for (const folder of await folders(dir)) await flushFolder(join(dir, folder))
     },
     read: (sha256, range) => createReadStream(path(sha256), range ?? {}),
     delete: (sha256) => rm(path(sha256), { force: true }),
@@ -123,19 +133,11 @@ async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Ar
   for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
 }
 
-/** Makes a rename durable (fsync(2): the folder needs one of its own). */
-async function flushFolder(dir: string): Promise<void> {
-  const handle = await open(dir)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
+const folders = async (dir: string): Promise<string[]> =>
+  (await readdir(dir)).filter((name) => /^[0-9a-f]{2}$/.test(name))
 
 async function* list(dir: string) {
-  for (const folder of await readdir(dir)) {
-    if (!/^[0-9a-f]{2}$/.test(folder)) continue
+  for (const folder of await folders(dir)) {
     for (const sha256 of await readdir(join(dir, folder))) {
       const found = await statIfAny(join(dir, folder, sha256))
       if (found !== null) yield { sha256, modified: found.mtime }

@@ -71,6 +71,22 @@ export async function imagesWithContent(
     .execute()
 }
 
+/** The splits that these contents had in any version: an image that comes back has not moved. */
+export async function earlierSplits(
+  trx: CatalogTransaction,
+  dataset: string,
+  contents: readonly string[]
+): Promise<ReadonlyMap<string, StoredImage['split']>> {
+  if (contents.length === 0) return new Map()
+  const rows = await trx
+    .selectFrom('dataset_images')
+    .select(['sha256', 'split'])
+    .where('dataset_id', '=', dataset)
+    .where('sha256', 'in', contents)
+    .execute()
+  return new Map(rows.map(({ sha256, split }) => [sha256, split]))
+}
+
 /** How many images of a class each split of the newest version holds. */
 export async function splitCounts(
   trx: CatalogTransaction,

@@ -19,20 +19,15 @@ const rowsPerStatement = 500
 
 /** Adds rows, some hundred at a time. */
 export async function insertImages(
-  db: Catalog | CatalogTransaction,
+  trx: CatalogTransaction,
   rows: readonly ImageRow[]
 ): Promise<void> {
   for (let i = 0; i < rows.length; i += rowsPerStatement) {
-    await db
+    await trx
       .insertInto('dataset_images')
       .values(rows.slice(i, i + rowsPerStatement))
       .execute()
   }
-}
-
-/** Removes the rows of an import that did not get to its end. */
-export async function discardImages(db: Catalog, dataset: string): Promise<void> {
-  await db.deleteFrom('dataset_images').where('dataset_id', '=', dataset).execute()
 }
 
 export interface Frozen {

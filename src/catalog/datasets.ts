@@ -1,6 +1,5 @@
 /** Datasets as callers and jobs use them: create, find, list, describe, delete. */
 import type { Selectable } from 'kysely'
-import { sql } from 'kysely'
 import type { ManifestHeader, ManifestImage } from '../contract/internal.ts'
 import { type ErrorCode, ServiceError } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
@@ -36,41 +35,39 @@ export interface NewDataset {
 
 /** @throws ServiceError DATASET_NAME_TAKEN */
 export async function createDataset(
-  db: Catalog,
+  trx: CatalogTransaction,
   { id, name, strict, hasArchive }: NewDataset,
   now = new Date()
 ): Promise<DatasetRow> {
-  return db.transaction().execute(async (trx) => {
-    await assertNameIsFree(trx, name)
-    return trx
-      .insertInto('datasets')
-      .values({
-        id,
-        name,
-        status: hasArchive ? 'importing' : 'ready',
-        version: null,
-        created_at: now.toISOString(),
-        strict: strict ? 1 : 0,
-        dispatch: 1,
-        crashes: 0,
-        report: null,
-        error: null
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow()
-  })
+  await assertNameIsFree(trx, name)
+  return trx
+    .insertInto('datasets')
+    .values({
+      id,
+      name,
+      status: hasArchive ? 'importing' : 'ready',
+      version: null,
+      created_at: now.toISOString(),
+      strict: strict ? 1 : 0,
+      dispatch: 1,
+      crashes: 0,
+      report: null,
+      error: null
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
 }
 
-/** @throws ServiceError DATASET_NAME_TAKEN */
+/**
+ * A name may look like an id, but not be one: paths take either.
+ *
+ * @throws ServiceError DATASET_NAME_TAKEN
+ */
 export async function assertNameIsFree(db: Reader, name: string): Promise<void> {
-  const taken = await db
-    .selectFrom('datasets')
-    .select('id')
-    .where('name', '=', name)
-    .executeTakeFirst()
+  const taken = await find(db, name)
   if (taken === undefined) return
   throw new ServiceError('DATASET_NAME_TAKEN', {
-    detail: `Cannot create the dataset: the name is that of ${taken.id}, received ${JSON.stringify(name)}`
+    detail: `Cannot create the dataset: ${taken.id} goes by this name, received ${JSON.stringify(name)}`
   })
 }
 
@@ -199,7 +196,7 @@ async function* manifestImages(
 }
 
 /**
- * Deletes a dataset with its versions and image rows.
+ * Deletes a dataset with its versions. Its image rows are left to be removed in pages.
  *
  * @throws ServiceError DATASET_NOT_FOUND; DATASET_IN_USE while a job that has not ended uses it
  */
@@ -222,42 +219,10 @@ export async function deleteDataset(db: Catalog, nameOrId: string): Promise<Data
   })
 }
 
-/** Digests of everything that any version of a dataset holds. */
-export async function contentsOf(db: Catalog, dataset: string): Promise<string[]> {
-  const rows = await db
-    .selectFrom('dataset_images')
-    .select('sha256')
-    .distinct()
-    .where('dataset_id', '=', dataset)
-    .execute()
-  return rows.map(({ sha256 }) => sha256)
-}
-
-/** Those of `contents` that no dataset holds in any version. */
-export async function unreferencedImages(
-  db: Catalog,
-  contents: readonly string[]
-): Promise<string[]> {
-  const free: string[] = []
-  for (const sha256 of contents) {
-    const held = await db
-      .selectFrom('dataset_images')
-      .select(sql<number>`1`.as('one'))
-      .where('sha256', '=', sha256)
-      .limit(1)
-      .executeTakeFirst()
-    if (held === undefined) free.push(sha256)
-  }
-  return free
-}
-
 async function find(db: Reader, nameOrId: string): Promise<DatasetRow | undefined> {
-  // No name can contain the underscore of an id's prefix at that place and be an id as well.
   return db
     .selectFrom('datasets')
     .selectAll()
     .where((eb) => eb.or([eb('id', '=', nameOrId), eb('name', '=', nameOrId)]))
-    .orderBy(sql`id = ${nameOrId} desc`)
-    .limit(1)
     .executeTakeFirst()
 }

@@ -4,10 +4,9 @@
  * Uploaded images are read by an importer process, like archives; what it found is committed here in one
  * transaction, so that two callers at once get two versions one after the other.
  */
-import { rm } from 'node:fs/promises'
-import type { Blobs } from '../blob/blobs.ts'
 import type { CatalogTransaction } from '../catalog/database.ts'
 import {
+  earlierSplits,
   endImage,
   getImage,
   imagesWithContent,
@@ -16,30 +15,24 @@ import {
 } from '../catalog/dataset-images.ts'
 import { freezeVersion, insertImages } from '../catalog/dataset-versions.ts'
 import { type DatasetRow, getDataset } from '../catalog/datasets.ts'
-import type { Catalog } from '../catalog/open.ts'
 import type { AddedImages, ImportFault, SplitName } from '../contract/dataset.ts'
 import type { ImportedImage, UploadedFile } from '../contract/importer.ts'
-import { stagedFile } from '../dataset/import.ts'
 import { normaliseLabel } from '../dataset/label.ts'
-import { runImporter } from '../dataset/run-importer.ts'
 import { assignSplits } from '../dataset/split.ts'
 import { ServiceError } from '../errors.ts'
 import { imageDocument } from './dataset-document.ts'
-import { asRow, readStaged } from './imports.ts'
+import type { ImageStore } from './image-contents.ts'
+import { adoptStaged, asRow, type Imports, readStaged } from './imports.ts'
 import { versionFactsOf } from './version-facts.ts'
-
-export interface ImageStore {
-  readonly db: Catalog
-  /** Contents of the datasets' images. */
-  readonly images: Blobs
-}
 
 export interface Addition {
   readonly files: readonly UploadedFile[]
   readonly label: string
   readonly split: SplitName | null
-  /** An empty folder; removed at the end. */
+  /** An empty folder, the caller's to remove. */
   readonly staging: string
+  /** Called with the answer in the transaction that makes it true. */
+  readonly remember: (trx: CatalogTransaction, answer: AddedImages) => Promise<void>
 }
 
 /** @throws ServiceError DATASET_NOT_READY unless images can be added, relabelled and removed. */
@@ -54,57 +47,72 @@ export function assertReady({ name, status }: DatasetRow): void {
   })
 }
 
+export interface ImageChanges extends ImageStore {
+  readonly imports: Pick<Imports, 'readFiles'>
+}
+
 /**
- * Adds uploaded images under one label.
+ * Adds uploaded images under one label. Those that the dataset held before come back into their split.
  *
  * @throws ServiceError DATASET_NOT_FOUND, DATASET_NOT_READY, LABEL_INVALID, DISK_FULL, IMPORT_FAILED
  */
 export async function addImages(
-  { db, images }: ImageStore,
+  { db, images, imports }: ImageChanges,
   nameOrId: string,
-  { files, label, split, staging }: Addition
+  { files, label, split, staging, remember }: Addition
 ): Promise<AddedImages> {
-  try {
-    const order = { kind: 'files', staging, files, label, split } as const
-    const { report, error } = await runImporter(order)
-    if (error !== null) throw error
-    const found = await Array.fromAsync(readStaged(staging))
-    for (const { sha256 } of found) await images.adopt(stagedFile(staging, sha256), sha256)
-    const { added, known, conflicts, version } = await commit(db, nameOrId, found)
-    return {
+  const order = { kind: 'files', staging, files, label, split } as const
+  const { report, error } = await imports.readFiles(order)
+  if (error !== null) throw error
+  const found = await Array.fromAsync(readStaged(staging))
+  return db.transaction().execute(async (trx) => {
+    const dataset = await getDataset(trx, nameOrId)
+    assertReady(dataset)
+    const { fresh, known, conflicts } = await compare(trx, dataset.id, found)
+    await adoptStaged(images, staging, fresh)
+    await images.flush()
+    const { added, version } = await addFresh(trx, dataset, fresh)
+    const answer = {
       added: added.length,
       duplicates: (report?.duplicates ?? 0) + known,
       faults: [...(report?.faults ?? []), ...conflicts],
       version,
       images: added.map(imageDocument)
     }
-  } finally {
-    await rm(staging, { recursive: true, force: true })
-  }
+    await remember(trx, answer)
+    return answer
+  })
 }
 
-async function commit(db: Catalog, nameOrId: string, found: readonly ImportedImage[]) {
-  return db.transaction().execute(async (trx) => {
-    const dataset = await getDataset(trx, nameOrId)
-    assertReady(dataset)
-    const contents = found.map(({ sha256 }) => sha256)
-    const present = await imagesWithContent(trx, dataset.id, contents)
-    const held = new Map(present.map((image) => [image.sha256, image]))
-    const fresh = found.filter(({ sha256 }) => !held.has(sha256))
-    const conflicts = found.flatMap((image) => conflict(image, held.get(image.sha256)))
-    const known = found.length - fresh.length - conflicts.length
-    const version = (dataset.version ?? 0) + 1
-    const label = fresh[0]?.label
-    if (label === undefined) return { added: [], known, conflicts, version: dataset.version }
-    const existing = await splitCounts(trx, dataset.id, label)
-    const splits = assignSplits(fresh, { existing })
-    const rows = fresh.map((image) =>
-      asRow(dataset.id, { ...image, split: splits.get(image.sha256) ?? 'train' }, version)
-    )
-    await insertImages(trx, rows)
-    await freeze(trx, dataset, version)
-    return { added: rows, known, conflicts, version }
-  })
+/** Which images are new, which are there already, and which are there under another label. */
+async function compare(trx: CatalogTransaction, dataset: string, found: readonly ImportedImage[]) {
+  const contents = found.map(({ sha256 }) => sha256)
+  const present = await imagesWithContent(trx, dataset, contents)
+  const held = new Map(present.map((image) => [image.sha256, image]))
+  const fresh = found.filter(({ sha256 }) => !held.has(sha256))
+  const conflicts = found.flatMap((image) => conflict(image, held.get(image.sha256)))
+  return { fresh, known: found.length - fresh.length - conflicts.length, conflicts }
+}
+
+async function addFresh(
+  trx: CatalogTransaction,
+  dataset: DatasetRow,
+  fresh: readonly ImportedImage[]
+) {
+  const label = fresh[0]?.label
+  if (label === undefined) return { added: [], version: dataset.version }
+  const version = (dataset.version ?? 0) + 1
+  const contents = fresh.map(({ sha256 }) => sha256)
+  const earlier = await earlierSplits(trx, dataset.id, contents)
+  const given = fresh.map(({ sha256, split }) => ({ sha256, split: earlier.get(sha256) ?? split }))
+  const existing = await splitCounts(trx, dataset.id, label)
+  const splits = assignSplits(given, { existing })
+  const added = fresh.map((image) =>
+    asRow(dataset.id, { ...image, split: splits.get(image.sha256) ?? 'train' }, version)
+  )
+  await insertImages(trx, added)
+  await freeze(trx, dataset, version)
+  return { added, version }
 }
 
 /** The same bytes under another label would teach both. What is there stays. */
@@ -116,7 +124,7 @@ function conflict(image: ImportedImage, held: StoredImage | undefined): ImportFa
 
 /** Gives an image another label. Its split stays: an image never moves. */
 export async function relabelImage(
-  { db }: ImageStore,
+  { db }: Pick<ImageStore, 'db'>,
   nameOrId: string,
   change: { readonly image: string; readonly label: string }
 ): Promise<StoredImage> {
@@ -137,7 +145,7 @@ export async function relabelImage(
 
 /** Takes an image out of the newest version; older versions keep it. */
 export async function removeImage(
-  { db }: ImageStore,
+  { db }: Pick<ImageStore, 'db'>,
   nameOrId: string,
   imageId: string
 ): Promise<void> {

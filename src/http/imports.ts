@@ -6,15 +6,15 @@
  * run again, three times at most.
  */
 import { createReadStream } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import Value from 'typebox/value'
-import type { Blobs } from '../blob/blobs.ts'
+import { flushFolder } from '../blob/flush-folder.ts'
 import {
-  discardImages,
   failImport,
   findImporting,
   freezeVersion,
@@ -26,18 +26,20 @@ import { type DatasetRow, findDataset, getDataset } from '../catalog/datasets.ts
 import { newId } from '../catalog/id.ts'
 import type { Catalog } from '../catalog/open.ts'
 import type { ImportReport } from '../contract/dataset.ts'
-import { ImportedImage } from '../contract/importer.ts'
+import { ImportedImage, type ImportOrder } from '../contract/importer.ts'
 import { stagedFile, stagedImages } from '../dataset/import.ts'
-import { runImporter } from '../dataset/run-importer.ts'
+import type { ImportLimits } from '../dataset/limits.ts'
+import { type ImporterResult, runImporter } from '../dataset/run-importer.ts'
 import { ServiceError } from '../errors.ts'
 import type { Dispatch } from '../queue/names.ts'
+import { type ImageStore, purgeGone, purgeImages } from './image-contents.ts'
+import { Turns } from './turns.ts'
 import { versionFactsOf } from './version-facts.ts'
 
-export interface ImportsOptions {
-  readonly db: Catalog
-  /** Contents of the datasets' images. */
-  readonly images: Blobs
+export interface ImportsOptions extends ImageStore {
   readonly dataDir: string
+  /** @default importLimits */
+  readonly limits?: ImportLimits
   /** Puts dispatch `n` of an import into the queue. May fail; adding twice is harmless. */
   readonly dispatch: (id: string, n: number) => Promise<void>
   readonly log: FastifyBaseLogger
@@ -46,32 +48,41 @@ export interface ImportsOptions {
 }
 
 export interface Imports {
+  /** Removes what a killed process left behind. To be called once, before requests are answered. */
+  tidy(): Promise<void>
   /** Where the archive of a dataset lies until its import has ended. */
   archiveOf(dataset: string): string
+  /** Moves an uploaded archive to that place, durably. */
+  keepArchive(dataset: string, file: string): Promise<void>
   /** A new, empty folder below the data directory; whoever asks for it removes it. */
   staging(): Promise<string>
   /** Hands an import over. Never fails: what the queue does not take now, it gets later. */
   dispatch(dataset: string, n: number): Promise<void>
   /** Runs one dispatch to its end. Never throws. */
   run(dispatch: Dispatch, signal: AbortSignal): Promise<void>
-  /** Ends a running import, if there is one, and waits for it. */
-  abort(dataset: string): Promise<void>
-  /** Hands over every import that is not running here. */
+  /** Has an importer process read uploaded images; few at a time, the others wait. */
+  readFiles(order: ImportOrder): Promise<ImporterResult>
+  /** Clears up after a dataset that was deleted: its running import, its archive, its images. */
+  forget(dataset: string): Promise<void>
+  /** Hands over every import that is not running here, and finishes deletions that broke off. */
   reconcile(): Promise<void>
   /** Ends what is running; it is run again at the next start. */
   close(): Promise<void>
 }
 
 const mostCrashes = 3
-const rowsAtOnce = 500
+/** Moved and written in one transaction, which keeps requests waiting for some ten milliseconds. */
+const imagesAtOnce = 200
 
 export function createImports(options: ImportsOptions): Imports {
-  const { db, dataDir, log, onSettled = () => {} } = options
+  const { db, dataDir, limits, log, onSettled = () => {} } = options
   const running = new Map<
     string,
     { readonly abort: AbortController; readonly done: Promise<void> }
   >()
-  const archiveOf = (dataset: string) => join(dataDir, 'uploads', dataset)
+  const uploads = join(dataDir, 'uploads')
+  const archiveOf = (dataset: string) => join(uploads, dataset)
+  const readers = new Turns(availableParallelism())
   let closing = false
   let adopted = false
 
@@ -94,7 +105,21 @@ export function createImports(options: ImportsOptions): Imports {
     onSettled(dataset.id)
   }
   return {
+    async tidy() {
+      await rm(join(dataDir, 'imports'), { recursive: true, force: true })
+      await mkdir(uploads, { recursive: true })
+      const wanted = new Set((await findImporting(db)).map(({ id }) => id))
+      for (const name of await readdir(uploads)) {
+        if (!wanted.has(name)) await rm(join(uploads, name), { recursive: true })
+      }
+    },
     archiveOf,
+    async keepArchive(dataset, file) {
+      await mkdir(uploads, { recursive: true })
+      await rename(file, archiveOf(dataset))
+      await flushFolder(uploads)
+    },
+    readFiles: (order) => readers.run(() => runImporter(order, { ...(limits && { limits }) })),
     async staging() {
       const folder = join(dataDir, 'imports', newId('ds'))
       await mkdir(folder, { recursive: true })
@@ -112,13 +137,15 @@ export function createImports(options: ImportsOptions): Imports {
       running.set(id, { abort, done })
       await done.finally(() => running.delete(id))
     },
-    async abort(dataset) {
-      const import_ = running.get(dataset)
-      import_?.abort.abort(new Error('the dataset was deleted'))
-      await import_?.done
+    async forget(dataset) {
+      const current = running.get(dataset)
+      current?.abort.abort(new Error('the dataset was deleted'))
+      await current?.done
       await rm(archiveOf(dataset), { force: true })
+      await purgeImages(options, dataset)
     },
     async reconcile() {
+      await purgeGone(options)
       for (const { id, dispatch } of await findImporting(db)) {
         if (running.has(id) || closing) continue
         // A dispatch of an earlier process may be stuck in Redis under its lock; a new number is not.
@@ -176,15 +203,16 @@ async function importArchive(
   options: ImportsOptions,
   { dataset, archive, signal }: ArchiveImport
 ): Promise<void> {
-  const { db, dataDir } = options
+  const { db, dataDir, limits } = options
   const staging = join(dataDir, 'imports', dataset.id)
   await rm(staging, { recursive: true, force: true })
   await mkdir(staging, { recursive: true })
   try {
-    await discardImages(db, dataset.id)
+    // What an attempt before this one had committed of its rows.
+    await purgeImages(options, dataset.id)
     const strict = dataset.strict === 1
     const order = { kind: 'archive', staging, archive, strict } as const
-    const { report, error } = await runImporter(order, { signal })
+    const { report, error } = await runImporter(order, { signal, ...(limits && { limits }) })
     if (error !== null) {
       await failImport(db, dataset.id, {
         error: { code: error.code, detail: error.detail },
@@ -211,23 +239,40 @@ async function commit(
   { dataset, staging, report, signal }: Staged
 ): Promise<void> {
   const version = 1
-  let rows: ImageRow[] = []
-  for await (const image of readStaged(staging)) {
-    await images.adopt(stagedFile(staging, image.sha256), image.sha256)
-    rows.push(asRow(dataset.id, { ...image, split: image.split ?? 'train' }, version))
-    if (rows.length < rowsAtOnce) continue
+  let batch: ImportedImage[] = []
+  const take = async () => {
     signal.throwIfAborted()
-    await insertImages(db, rows)
-    rows = []
+    await db.transaction().execute(async (trx) => {
+      await adoptStaged(images, staging, batch)
+      const rows = batch.map((image) =>
+        asRow(dataset.id, { ...image, split: image.split ?? 'train' }, version)
+      )
+      await insertImages(trx, rows)
+    })
+    batch = []
     await nextTurn()
   }
-  await insertImages(db, rows)
+  for await (const image of readStaged(staging)) {
+    batch.push(image)
+    if (batch.length === imagesAtOnce) await take()
+  }
+  await take()
+  await images.flush()
   const facts = await versionFactsOf(db, dataset.id, version)
   signal.throwIfAborted()
   await db.transaction().execute(async (trx) => {
     await getDataset(trx, dataset.id)
     await freezeVersion(trx, dataset, { version, facts, report })
   })
+}
+
+/** To be called within the transaction that writes their rows: see `image-contents.ts`. */
+export async function adoptStaged(
+  images: ImageStore['images'],
+  staging: string,
+  found: readonly ImportedImage[]
+): Promise<void> {
+  for (const { sha256 } of found) await images.adopt(stagedFile(staging, sha256), sha256)
 }
 
 /** The importer has read hostile bytes: every line of its list is checked. */

@@ -10,7 +10,9 @@ import { join, resolve } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import { type Logger, pino } from 'pino'
 import { openBlobs } from '../blob/blobs.ts'
+import { unreferencedImages } from '../catalog/dataset-removal.ts'
 import { forgetOldKeys, releaseAbandonedKeys } from '../catalog/idempotency.ts'
+import { unreferenced } from '../catalog/job-files.ts'
 import { openCatalog } from '../catalog/open.ts'
 import { ServedModels } from '../catalog/served-models.ts'
 import { type Config, ConfigError, defaultRedisUrl, readConfig } from '../config.ts'
@@ -61,6 +63,7 @@ async function start(config: Config): Promise<void> {
     log: log as FastifyBaseLogger,
     onSettled: () => void dispatcher.reconcile()
   })
+  await imports.tidy()
   const engines = startEngines(config, log)
   const app = await buildApp(
     {
@@ -85,7 +88,7 @@ async function start(config: Config): Promise<void> {
   const stopUpkeep = keepUp(
     [
       { everyMs: reconcileEveryMs, run: reconcile },
-      { everyMs: sweepEveryMs, run: () => Promise.all([sweepBlobs(db, blobs), forgetOldKeys(db)]) }
+      { everyMs: sweepEveryMs, run: () => Promise.all([sweep(stores), forgetOldKeys(db)]) }
     ],
     onError
   )
@@ -108,6 +111,12 @@ async function start(config: Config): Promise<void> {
   const listenTextResolver = (address: string) => `listening at ${address}`
   const url = await app.listen({ host: config.host, port: config.port, listenTextResolver })
   process.send?.({ type: 'listening', url })
+}
+
+/** Files and images have stores of their own, because different rows refer to them. */
+async function sweep({ db, blobs, images }: Awaited<ReturnType<typeof openStores>>) {
+  await sweepBlobs(db, blobs, unreferenced)
+  await sweepBlobs(db, images, unreferencedImages)
 }
 
 async function openStores(dataDir: string) {

@@ -7,7 +7,7 @@ import { type Catalog, openCatalog } from '../../src/catalog/open.ts'
 import { ServedModels } from '../../src/catalog/served-models.ts'
 import { type AppDeps, type AppOptions, buildApp } from '../../src/http/app.ts'
 import { createDispatcher, type Dispatcher } from '../../src/http/dispatcher.ts'
-import { createImports } from '../../src/http/imports.ts'
+import { createImports, type Imports } from '../../src/http/imports.ts'
 import { createPlanner } from '../../src/http/job-planner.ts'
 import { WorkerRegistry } from '../../src/http/worker-registry.ts'
 import { Engines } from '../../src/infer/engines.ts'
@@ -19,6 +19,8 @@ export interface ApiApp {
   readonly blobs: Blobs
   readonly images: Blobs
   readonly dispatcher: Dispatcher
+  readonly imports: Imports
+  readonly dataDir: string
   /** Dispatches that the queue was given, as `<id>-<n>`; throws into the api while `away` is set. */
   readonly queue: { readonly sent: string[]; away: boolean }
 }
@@ -67,10 +69,11 @@ export async function apiApp(
     await engines.close()
     await db.destroy()
   })
-  return { app, db, blobs, images, dispatcher, queue }
+  return { app, db, blobs, images, dispatcher, imports, dataDir, queue }
 }
 
-function quiet() {
+/** A logger that says nothing. */
+export function quiet() {
   const nothing = () => {}
   const log = {
     fatal: nothing,

@@ -2,8 +2,9 @@
  * Tables of datasets: datasets, their frozen versions, and the images of every version.
  *
  * An image row holds for the versions `from_version` up to, not including, `to_version`; so a new
- * version of ten thousand images and one more costs one row. Times are RFC 3339 texts, structures
- * JSON texts.
+ * version of ten thousand images and one more costs one row. Image rows do not go with their dataset:
+ * they are removed in pages afterwards, because a million at once would hold everybody up. Times are
+ * RFC 3339 texts, structures JSON texts.
  */
 import { type Kysely, sql } from 'kysely'
 
@@ -90,7 +91,7 @@ const statements = [
   ) strict, without rowid`,
   `create table dataset_images (
     id text not null,
-    dataset_id text not null references datasets (id) on delete cascade,
+    dataset_id text not null,
     sha256 text not null,
     label text not null,
     split text not null check (split in ('train', 'validation', 'test')),

@@ -1,21 +1,18 @@
 /** `/v1/datasets`: datasets as callers upload, follow and delete them. */
-import { mkdir, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { rm } from 'node:fs/promises'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
 import {
   assertNameIsFree,
-  contentsOf,
   createDataset,
   type DatasetRow,
   deleteDataset,
   getDataset,
   listDatasets,
   listVersions,
-  unreferencedImages,
   versionFacts
 } from '../../catalog/datasets.ts'
 import { newId } from '../../catalog/id.ts'
@@ -74,7 +71,7 @@ const tags = ['datasets']
 
 export async function datasetRoutes(instance: FastifyInstance, options: DatasetRoutesOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-  const { db, images, imports, maxUploadBytes } = options
+  const { db, imports, maxUploadBytes } = options
   await app.register(multipart)
 
   app.post(
@@ -100,11 +97,9 @@ export async function datasetRoutes(instance: FastifyInstance, options: DatasetR
         const asked = readForm(upload)
         const payload = { ...asked, file: upload.files[0]?.sha256 ?? null }
         if (await request.settleIdempotency(payload, reply)) return reply
-        const row = await accept(options, { ...asked, archive: upload.files[0]?.path })
-        reply.code(row.status === 'importing' ? 202 : 201)
-        return reply
-          .header('location', `/v1/datasets/${row.id}`)
-          .send(datasetDocument(row, undefined))
+        const archive = upload.files[0]?.path
+        const { status, location, body } = await accept(request, { ...asked, archive }, options)
+        return reply.code(status).header('location', location).send(body)
       } finally {
         await rm(folder, { recursive: true, force: true })
       }
@@ -174,11 +169,8 @@ export async function datasetRoutes(instance: FastifyInstance, options: DatasetR
       }
     },
     async ({ params }, reply) => {
-      const { id } = await getDataset(db, params.id)
-      const contents = await contentsOf(db, id)
-      await deleteDataset(db, id)
-      await imports.abort(id)
-      for (const sha256 of await unreferencedImages(db, contents)) await images.delete(sha256)
+      const { id } = await deleteDataset(db, params.id)
+      await imports.forget(id)
       return reply.code(204).send()
     }
   )
@@ -201,20 +193,30 @@ function readForm({ fields }: Upload): Asked {
 
 /** The archive lies where its import looks for it before the row says that there is one. */
 async function accept(
-  { db, imports }: DatasetRoutesOptions,
-  { name, strict, archive }: Asked & { readonly archive: string | undefined }
-): Promise<DatasetRow> {
+  request: FastifyRequest,
+  { name, strict, archive }: Asked & { readonly archive: string | undefined },
+  { db, imports }: DatasetRoutesOptions
+) {
   const id = newId('ds')
   const hasArchive = archive !== undefined
   await assertNameIsFree(db, name)
   if (archive !== undefined) {
-    await mkdir(dirname(imports.archiveOf(id)), { recursive: true })
-    await rename(archive, imports.archiveOf(id))
+    await imports.keepArchive(id, archive)
   }
   try {
-    const row = await createDataset(db, { id, name, strict, hasArchive })
-    if (hasArchive) await imports.dispatch(id, row.dispatch)
-    return row
+    const answer = await db.transaction().execute(async (trx) => {
+      const row = await createDataset(trx, { id, name, strict, hasArchive })
+      const status = hasArchive ? (202 as const) : (201 as const)
+      const creation = {
+        status,
+        location: `/v1/datasets/${id}`,
+        body: datasetDocument(row, undefined)
+      }
+      await request.rememberAnswer(trx, creation)
+      return creation
+    })
+    if (hasArchive) await imports.dispatch(id, 1)
+    return answer
   } catch (error) {
     await rm(imports.archiveOf(id), { force: true })
     throw error

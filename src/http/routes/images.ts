@@ -79,7 +79,9 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
     },
     async (request, reply) => {
       const { id } = request.params as { readonly id: string }
-      assertReady(await getDataset(db, id))
+      // Before gigabytes are read; but a first answer is given again whatever has changed since.
+      if (request.idempotency?.reservation.kind !== 'answered')
+        assertReady(await getDataset(db, id))
       const folder = await imports.staging()
       try {
         const rules = { folder, fields: ['label', 'split'], maxFiles: uploadLimits.files }
@@ -90,8 +92,13 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
         if (await request.settleIdempotency({ ...asked, files }, reply)) return reply
         const staging = join(folder, 'staging')
         await mkdir(staging)
-        const added = await addImages(options, id, { ...asked, files: upload.files, staging })
         const location = `/v1/datasets/${encodeURIComponent(id)}/images`
+        const added = await addImages(options, id, {
+          ...asked,
+          files: upload.files,
+          staging,
+          remember: (trx, body) => request.rememberAnswer(trx, { status: 201, location, body })
+        })
         return reply.code(201).header('location', location).send(added)
       } finally {
         await rm(folder, { recursive: true, force: true })
@@ -113,7 +120,8 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
     },
     async ({ params, query }) => {
       const { id } = await getDataset(db, params.id)
-      const { rows, next } = await listImages(db, id, query)
+      const label = query.label?.normalize('NFC')
+      const { rows, next } = await listImages(db, id, { ...query, label })
       return { items: rows.map(imageDocument), next }
     }
   )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { openBlobs } from '../../../src/blob/blobs.ts'
 import { claimJob } from '../../../src/catalog/job-attempts.ts'
-import { keepFile } from '../../../src/catalog/job-files.ts'
+import { keepFile, unreferenced } from '../../../src/catalog/job-files.ts'
 import { sweepBlobs } from '../../../src/http/sweep-blobs.ts'
 import { queuedJob, temporaryCatalog, temporaryFolder } from '../../support/catalog.ts'
 
@@ -19,7 +19,7 @@ test('sweepBlobs() removes what nothing refers to, once it is an hour old', asyn
   await keepFile(db, { id, attempt }, 'artifact', { name: 'kept', ...kept })
   const longAgo = new Date(Date.now() - 2 * 3_600_000)
   for (const { sha256 } of [kept, lost]) await utimes(blobs.path(sha256), longAgo, longAgo)
-  assert.equal(await sweepBlobs(db, blobs), 1)
+  assert.equal(await sweepBlobs(db, blobs, unreferenced), 1)
   const left = await Promise.all([kept, lost, young].map(({ sha256 }) => blobs.has(sha256)))
   assert.deepEqual(left, [true, false, true])
 })
