@@ -34,22 +34,20 @@ export async function removeImages(
   )
 }
 
-/** Those of `contents` that no dataset holds in any version. */
+/** Those of `contents`, some hundred at most, that no dataset holds in any version. */
 export async function unreferencedImages(
   db: Catalog | CatalogTransaction,
   contents: readonly string[]
 ): Promise<string[]> {
-  const free: string[] = []
-  for (const sha256 of new Set(contents)) {
-    const held = await db
-      .selectFrom('dataset_images')
-      .select('dataset_id')
-      .where('sha256', '=', sha256)
-      .limit(1)
-      .executeTakeFirst()
-    if (held === undefined) free.push(sha256)
-  }
-  return free
+  if (contents.length === 0) return []
+  const rows = await db
+    .selectFrom('dataset_images')
+    .select('sha256')
+    .distinct()
+    .where('sha256', 'in', contents)
+    .execute()
+  const held = new Set(rows.map(({ sha256 }) => sha256))
+  return [...new Set(contents)].filter((sha256) => !held.has(sha256))
 }
 
 /** Ids of datasets that are gone and of which image rows are left. Walks the key, not the rows. */
