@@ -18,7 +18,7 @@ export interface VersionFacts {
   readonly height: SideRange | null
   /** Whether every image shows no colour. */
   readonly grey: boolean
-  /** In class-index order: by code point. */
+  /** In class-index order: that of JavaScript strings, by UTF-16 code units. */
   readonly classes: readonly ClassCounts[]
   readonly health: readonly HealthFinding[]
 }
