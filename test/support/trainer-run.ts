@@ -65,12 +65,13 @@ export interface TrainerRun {
 /** Runs to the end; `react` may send orders or kill after each message. */
 export async function runTrainer(
   { assignment, paths }: Bench,
-  react: (message: FromTrainer, trainer: TrainerProcess) => void = () => {}
+  react: (message: FromTrainer, trainer: TrainerProcess) => void = () => {},
+  engine = 'auto'
 ): Promise<TrainerRun> {
   const messages: FromTrainer[] = []
   let output = ''
   const trainer = startTrainer({
-    engine: 'auto',
+    engine,
     threads: 1,
     onOutput: (text) => {
       output += text
