@@ -120,11 +120,7 @@ export function createImports(options: ImportsOptions): Imports {
       await flushFolder(uploads)
     },
     readFiles: (order) => readers.run(() => runImporter(order, { ...(limits && { limits }) })),
-    async staging() {
-      const folder = join(dataDir, 'imports', newId('ds'))
-      await mkdir(folder, { recursive: true })
-      return folder
-    },
+    staging: () => newStaging(dataDir),
     dispatch: hand,
     async run({ id, dispatch }, lost) {
       const dataset = closing ? undefined : await findImportable(db, id, dispatch)
@@ -160,6 +156,13 @@ export function createImports(options: ImportsOptions): Imports {
       await Promise.all([...running.values()].map(({ done }) => done))
     }
   }
+}
+
+/** New each time: the importer of a killed process may not have noticed yet, and still write. */
+async function newStaging(dataDir: string): Promise<string> {
+  const folder = join(dataDir, 'imports', newId('ds'))
+  await mkdir(folder, { recursive: true })
+  return folder
 }
 
 async function findImportable(
@@ -204,9 +207,7 @@ async function importArchive(
   { dataset, archive, signal }: ArchiveImport
 ): Promise<void> {
   const { db, dataDir, limits } = options
-  const staging = join(dataDir, 'imports', dataset.id)
-  await rm(staging, { recursive: true, force: true })
-  await mkdir(staging, { recursive: true })
+  const staging = await newStaging(dataDir)
   try {
     // What an attempt before this one had committed of its rows.
     await purgeImages(options, dataset.id)
