@@ -53,6 +53,7 @@ function asRow(
   folder: readonly string[],
   limits: ImportLimits
 ): ManifestRow {
+  if (record instanceof ServiceError) throw record
   const fields = (typeof record === 'object' ? record : null) as Record<string, unknown> | null
   if (fields === null) throw bad('each row must be an object', record)
   const path = text(fields, 'path')
@@ -73,25 +74,32 @@ function text(fields: Record<string, unknown>, name: string): string {
   return value
 }
 
+/** Rows as objects; one with too many cells as the error that it is, not as the end. */
 async function* csv({ bytes }: FoundManifest): AsyncGenerator<unknown> {
-  const parser = parse({
-    bom: true,
-    columns: trimmed,
-    trim: true,
-    skip_empty_lines: true,
-    // A row that lacks a cell is one bad row, not a bad manifest.
-    relax_column_count: true
-  })
+  // Rows of any length, because one that lacks a cell is one bad row, not a bad manifest.
+  const parser = parse({ bom: true, trim: true, skip_empty_lines: true, relax_column_count: true })
   parser.end(bytes)
+  let names: readonly string[] | undefined
   try {
-    yield* parser
+    for await (const cells of parser as AsyncIterable<string[]>) {
+      if (names === undefined) names = columnsOf(cells)
+      else yield asFields(names, cells)
+    }
   } catch (error) {
     if (error instanceof ServiceError) throw error
     throw bad(error instanceof Error ? error.message : String(error))
   }
 }
 
-function trimmed(header: readonly string[]): string[] {
+/** A label with a comma and no quotes makes a cell too many: to drop it would change the label. */
+function asFields(names: readonly string[], cells: readonly string[]): unknown {
+  if (cells.length <= names.length) {
+    return Object.fromEntries(cells.map((cell, i) => [names[i], cell]))
+  }
+  return bad(`a row may have at most ${names.length} cells, as its header`, cells.join(','))
+}
+
+function columnsOf(header: readonly string[]): string[] {
   const names = header.map((name) => name.trim().toLowerCase())
   if (names.includes('path') && names.includes('label')) return names
   throw bad('the first line must name the columns path, label and perhaps split', header.join(','))
