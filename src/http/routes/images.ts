@@ -72,6 +72,7 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
         operationId: 'addImages',
         tags,
         summary: 'Add 1 to 64 images under one label; makes a new version',
+        description: 'An image that the dataset held before comes back into the split it had then.',
         params: DatasetPath,
         body: form as never,
         response: { 201: AddedImages, ...problemResponses(400, 404, 409, 413, 415, 422, 507) }
