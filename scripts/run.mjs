@@ -4,8 +4,9 @@
  * Runs on Node 18 and newer without dependencies. The task itself is a new process, started by the
  * full path of the Node that set-up has brought: within one line, a shell still knows the old one.
  */
-import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { launch } from './setup/launch.mjs'
 import { root } from './setup/system.mjs'
 import { report, setUp } from './setup.mjs'
 
@@ -28,30 +29,9 @@ if (task === undefined) {
 try {
   const { file, settings = false, ...needs } = task
   // Variables that are set already win over those of the file (Node's --env-file).
-  const options = settings ? [`--env-file-if-exists=${join(root, '.env')}`] : []
-  start(await setUp(needs), [...options, join(root, file), ...args])
+  const envFile = join(root, '.env')
+  const options = settings && existsSync(envFile) ? [`--env-file=${envFile}`] : []
+  launch(await setUp(needs), [...options, join(root, file), ...args])
 } catch (error) {
   process.exitCode = report(error)
-}
-
-/** Stays until the task has ended and passes on how. */
-function start(node, command) {
-  // The channel tells the task when this process is gone, even when it was killed.
-  const child = spawn(node, command, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
-  // Ctrl-C reaches the task by the terminal as well, which a role with a parent leaves to the parent.
-  let asked = false
-  process.on('SIGINT', () => {
-    if (asked) child.kill('SIGTERM')
-    else if (child.connected) child.send({ type: 'shutdown' }, () => {})
-    asked = true
-  })
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill('SIGTERM'))
-  child.once('error', (error) => {
-    process.stderr.write(`${node}: ${error.message}\n`)
-    process.exitCode = 1
-  })
-  child.once('exit', (code, signal) => {
-    process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
-    if (child.connected) child.disconnect()
-  })
 }
