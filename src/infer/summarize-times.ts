@@ -21,13 +21,16 @@ export function summarize(rounds: readonly (readonly number[])[]): Summary {
   const [a, b] = [quantile(first, 0.5), quantile(second.length > 0 ? second : first, 0.5)]
   const spread = Math.abs(a - b) / Math.max(Math.min(a, b), Number.MIN_VALUE)
   return {
-    medianMs: quantile(times, 0.5),
-    p90Ms: quantile(times, 0.9),
+    medianMs: inTenthsOfMicroseconds(quantile(times, 0.5)),
+    p90Ms: inTenthsOfMicroseconds(quantile(times, 0.9)),
     runs: times.length,
     spread,
     noisy: spread > noisySpread
   }
 }
+
+/** What the clock can tell, without the noise of float arithmetic behind it; never 0. */
+const inTenthsOfMicroseconds = (ms: number): number => Math.max(1, Math.round(ms * 1e4)) / 1e4
 
 /**
  * The quantile of a sample by linear interpolation (type 7 of Hyndman & Fan, "Sample Quantiles in

@@ -80,6 +80,19 @@ describe('recommend()', () => {
 })
 
 describe('variantReports()', () => {
+  it('cuts ratios to three decimals, and never up', () => {
+    const faster = (baseline: number, other: number) =>
+      variantReports({ baseline: variant(baseline, 1), int8: variant(other, 1) }, ['a', 'b']).int8
+        ?.versusBaseline.faster
+    assert.equal(faster(0.0763, 0.0371), 2.056) // 2.05660...
+    assert.equal(faster(0.0371, 0.0763), 0.486) // 0.48623...
+    assert.equal(faster(1.9999, 1), 1.999)
+    for (let i = 1; i < 2000; i++) {
+      const cut = faster(i, 1000) ?? Number.NaN
+      assert.ok(cut <= i / 1000 && cut > i / 1000 - 0.001 - 1e-9, `${cut} for ${i / 1000}`)
+      assert.equal(cut, Number(cut.toFixed(3)))
+    }
+  })
   it('compares every variant with the baseline on the test split', () => {
     const reports = variantReports({ baseline: variant(2, 10), int8: variant(1, 12) }, ['a', 'b'])
     assert.deepEqual(reports.baseline?.versusBaseline.faster, 1)

@@ -28,3 +28,9 @@ test('summarize() calls halves that disagree by more than 15 % noisy', () => {
 test('summarize() refuses an empty measurement', () => {
   assert.throws(() => summarize([[], []]), RangeError)
 })
+
+test('summarize() states times to a ten thousandth of a millisecond', () => {
+  const { medianMs, p90Ms } = summarize([[0.07625400000000582, 0.0762560000001]])
+  assert.deepEqual({ medianMs, p90Ms }, { medianMs: 0.0763, p90Ms: 0.0763 })
+  assert.equal(summarize([[0.00001]]).medianMs, 0.0001)
+})
