@@ -1,7 +1,8 @@
-/** Whole runs on both engines' terms: learning, stopping, resuming bit for bit, and leaving nothing behind. */
+/** Whole runs: learning, stopping, resuming bit for bit, and leaving nothing behind. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { TrainOptions } from '../../../src/contract/recipe.ts'
+import type { ServiceError } from '../../../src/errors.ts'
 import { initialWeights } from '../../../src/network/initialize.ts'
 import { loadEngine } from '../../../src/tensor/engine.ts'
 import { type Control, type FitRequest, type FitResult, fit } from '../../../src/train/fit.ts'
@@ -157,9 +158,9 @@ describe('fit()', () => {
   test('says where a run diverged, and what may help', async () => {
     const optimizer = { name: 'sgd', momentum: 0.99, nesterov: true, weightDecay: 1 } as const
     const wild = trainOptions({ epochs: 30, batchSize: 4, learningRate: 10, optimizer })
-    await assert.rejects(run({ options: wild }), (error: Error & { code?: string }) => {
+    await assert.rejects(run({ options: wild }), (error: ServiceError) => {
       assert.equal(error.code, 'TRAINING_DIVERGED')
-      assert.match(String(error.cause ?? error.message), /loss|learning rate/)
+      assert.match(error.detail, /epoch 1, step \d+; a learning rate below [\d.e-]+ may help/)
       return true
     })
   })
