@@ -121,12 +121,16 @@ export class ServiceError extends Error {
   }
 }
 
+/** SQLITE_FULL (sqlite.org/rescode.html). */
+const sqliteFull = 13
+
 /** DISK_FULL when `error` says so, else `error` unchanged. `doing` completes the detail: `store the file`. */
 export function asDiskError(error: unknown, doing: string): unknown {
-  const { code } = (error ?? {}) as { readonly code?: unknown }
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+  const { code, errcode } = (error ?? {}) as { readonly code?: unknown; readonly errcode?: unknown }
+  const reason = errcode === sqliteFull ? 'SQLITE_FULL' : code
+  if (reason !== 'ENOSPC' && reason !== 'EDQUOT' && reason !== 'SQLITE_FULL') return error
   return new ServiceError('DISK_FULL', {
-    detail: `Cannot ${doing}: no room is left on the disk (${code})`,
+    detail: `Cannot ${doing}: no room is left on the disk (${reason})`,
     retryAfter: 60,
     cause: error
   })

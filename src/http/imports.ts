@@ -30,7 +30,7 @@ import { ImportedImage, type ImportOrder } from '../contract/importer.ts'
 import { stagedFile, stagedImages } from '../dataset/import.ts'
 import type { ImportLimits } from '../dataset/limits.ts'
 import { type ImporterResult, runImporter } from '../dataset/run-importer.ts'
-import { ServiceError } from '../errors.ts'
+import { asDiskError, ServiceError } from '../errors.ts'
 import type { Dispatch } from '../queue/names.ts'
 import { type ImageStore, purgeGone, purgeImages } from './image-contents.ts'
 import { Turns } from './turns.ts'
@@ -180,8 +180,9 @@ async function findImportable(
 async function afterCrash(
   { db, log }: ImportsOptions,
   { id, name }: DatasetRow,
-  error: unknown
+  thrown: unknown
 ): Promise<number | undefined> {
+  const error = asDiskError(thrown, 'import the images')
   log.error({ err: error, datasetId: id }, 'import crashed')
   const next = await redispatchImport(db, id, { crashed: true })
   if (next === undefined) return undefined

@@ -83,4 +83,7 @@ test('asDiskError() names a full disk and passes on the rest', () => {
   assert.equal(named.status, 507)
   const other = Object.assign(new Error('write'), { code: 'EACCES' })
   assert.equal(asDiskError(other, 'store the file'), other)
+  const database = Object.assign(new Error('x'), { code: 'ERR_SQLITE_ERROR', errcode: 13 })
+  const said = asDiskError(database, 'store the file')
+  assert.ok(said instanceof ServiceError && said.code === 'DISK_FULL')
 })

@@ -8,7 +8,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../../contract/problem.ts'
-import { type ErrorCode, errorCatalogue, ServiceError } from '../../errors.ts'
+import { asDiskError, type ErrorCode, errorCatalogue, ServiceError } from '../../errors.ts'
 
 export const problemType = 'application/problem+json'
 
@@ -91,12 +91,9 @@ const codesOfStatus: Readonly<Record<number, ErrorCode>> = {
 
 function toServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error
-  const { statusCode, code, message, errcode } = error as Partial<FastifyError> & {
-    readonly errcode?: number
-  }
-  if (code === 'ENOSPC' || code === 'EDQUOT' || errcode === sqliteFull) {
-    return new ServiceError('DISK_FULL', { detail: 'Cannot store the data: the disk is full' })
-  }
+  const full = asDiskError(error, 'store the data')
+  if (full instanceof ServiceError) return full
+  const { statusCode, message } = error as Partial<FastifyError>
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     const known = codesOfStatus[statusCode] ?? 'REQUEST_MALFORMED'
     return new ServiceError(known, { detail: `Cannot read the request: ${message}`, cause: error })
@@ -106,6 +103,3 @@ function toServiceError(error: unknown): ServiceError {
     cause: error
   })
 }
-
-/** sqlite.org/rescode.html#full */
-const sqliteFull = 13

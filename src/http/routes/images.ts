@@ -15,6 +15,7 @@ import {
   SplitName as SplitSchema
 } from '../../contract/dataset.ts'
 import { mediaTypeOf } from '../../image/sniff.ts'
+import { namesTag } from '../byte-range.ts'
 import { imageDocument } from '../dataset-document.ts'
 import { findFaults } from '../faults.ts'
 import { addImages, assertReady, relabelImage, removeImage } from '../image-changes.ts'
@@ -135,7 +136,11 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
         tags,
         summary: 'An image: its row, or with `Accept: image/*` its bytes',
         params: ImagePath,
-        response: { 200: DatasetImage, ...problemResponses(404) }
+        response: {
+          200: DatasetImage,
+          304: Type.Unsafe<void>({ type: 'null', description: 'The caller has these bytes' }),
+          ...problemResponses(404)
+        }
       }
     },
     async (request, reply) => {
@@ -143,10 +148,12 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
       const image = await getImage(db, await getDataset(db, id), imageId)
       reply.header('vary', 'accept')
       if (!wantsBytes(request)) return reply.send(imageDocument(image))
+      const etag = `"${image.sha256}"`
+      reply.header('etag', etag)
+      if (namesTag(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply
         .type(mediaTypeOf[image.format])
         .header('content-length', image.bytes)
-        .header('etag', `"${image.sha256}"`)
         .header('x-content-type-options', 'nosniff')
         .send(images.read(image.sha256) as never)
     }

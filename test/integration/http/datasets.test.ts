@@ -329,4 +329,8 @@ test('GET image gives the stored bytes whatever they are', async (t) => {
   assert.equal(bytes.headers['content-type'], 'image/webp')
   assert.equal(bytes.headers.etag, `"${image.sha256}"`)
   assert.deepEqual(bytes.body, webp)
+  const known = await get(api, `/v1/datasets/shapes/images/${image.id}`)
+    .set('accept', 'image/*')
+    .set('if-none-match', `"${image.sha256}"`)
+  assert.deepEqual([known.status, known.text], [304, ''])
 })

@@ -80,6 +80,18 @@ test('an importer that exceeds its memory ends three times, then the import has 
   await imports.close()
 })
 
+test('a disk that is full fails the import at once, and says so', async (t) => {
+  const api = await apiApp(t)
+  const id = await upload(api, 'shapes')
+  const full = Object.assign(new Error('full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 })
+  const images = { ...api.images, adopt: () => Promise.reject(full) }
+  const imports = createImports({ ...api, images, dispatch: async () => {}, log: quiet() })
+  await imports.run({ id, dispatch: 1 }, signal)
+  const { status, error } = await get(api, '/v1/datasets/shapes')
+  assert.deepEqual([status, error.code, error.status], ['failed', 'DISK_FULL', 507])
+  await imports.close()
+})
+
 test('a dataset that is deleted leaves the images that another one holds, or just begins to', async (t) => {
   const api = await apiApp(t)
   const archive = await shapesZip({ seed: 1, perClass: 80 })
