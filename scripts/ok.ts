@@ -11,7 +11,7 @@ const checks: readonly (readonly [title: string, command: string, args: readonly
   ['types', tool('tsc'), []],
   ['dead code', tool('knip'), []],
   ['delivery files', process.execPath, [join(root, 'scripts', 'lint-docker.mjs')]],
-  ['tests', process.execPath, [join(root, 'scripts', 'test.ts')]]
+  ['tests', 'npm', ['test']]
 ]
 
 for (const [title, command, args] of checks) {

@@ -25,6 +25,7 @@ const options = [
 const runner = spawn(process.execPath, [...options, ...globs], { stdio: 'inherit' })
 process.on('SIGINT', () => runner.kill('SIGINT'))
 process.on('SIGTERM', () => runner.kill('SIGTERM'))
+process.on('disconnect', () => runner.kill('SIGTERM'))
 runner.once('exit', (code) => {
   process.exitCode = code ?? 1
 })

@@ -37,6 +37,14 @@ export const consumeImports = (options: ConsumerOptions): Consumer =>
 function consume(name: QueueName, options: ConsumerOptions): Consumer {
   const { redisUrl, prefix = defaultPrefix, concurrency = 1, run, onError = () => {} } = options
   const connection = connect(redisUrl, { mode: 'consumer', onError })
+  const connections = [connection]
+  const duplicate = connection.duplicate.bind(connection)
+  // BullMQ makes a second one for its blocking reads, and cannot be made to drop it while Redis is away.
+  connection.duplicate = (options) => {
+    const second = duplicate(options)
+    connections.push(second)
+    return second
+  }
   const worker = new Worker<Dispatch>(
     name,
     // BullMQ hands out the signal only to processors that declare three parameters.
@@ -59,11 +67,9 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
     async close() {
       // Without Redis there is nothing to leave in order, and waiting for it could take for ever;
       // also when it goes away only now, as it does when `npm start` is killed.
-      const { promise: lost, resolve } = Promise.withResolvers<false>()
-      connection.once('close', () => resolve(false))
-      const closed = worker.close(connection.status !== 'ready').then(() => true)
-      if (await Promise.race([closed, lost])) connection.disconnect()
-      else await worker.disconnect()
+      const lost = new Promise((resolve) => connection.once('close', resolve))
+      await Promise.race([worker.close(connection.status !== 'ready'), lost])
+      for (const one of connections) one.disconnect()
     }
   }
 }

@@ -66,7 +66,7 @@ test('ended and started again: the job goes on from its checkpoint, and nothing 
   await first.uploadShapes('shapes', { seed: 4, perClass: 80 })
   const job = await post(first, 'shapes')
   await reach(first, job, 5)
-  assert.equal(await first.stop('SIGINT'), 0)
+  assert.equal(await first.stop(), 0)
 
   const second = await startWhittle(t, first.dataDir)
   const before = await metricsOf(second, job)

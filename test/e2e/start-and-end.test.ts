@@ -35,19 +35,20 @@ const environment = (folder: string) => ({
   TMPDIR: folder
 })
 
-/** `npm start` in a process group of its own, as a terminal makes one. */
-async function start(t: TestContext, folder: string): Promise<Started> {
+/** @param how `terminal` starts it in a process group of its own, as a terminal does */
+async function start(t: TestContext, folder: string, how?: 'terminal'): Promise<Started> {
   const child = spawn(process.execPath, [up], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
+    // Otherwise it ends with the channel, should the test be killed.
+    stdio: ['ignore', 'pipe', 'pipe', ...(how === 'terminal' ? [] : ['ipc' as const])],
+    detached: how === 'terminal',
     env: environment(folder)
   })
   let output = ''
   const read = (text: Buffer): void => {
     output += text
   }
-  child.stdout.on('data', read)
-  child.stderr.on('data', read)
+  child.stdout?.on('data', read)
+  child.stderr?.on('data', read)
   const processes = (): Process[] => processesOf(child.pid ?? 0)
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -86,7 +87,7 @@ async function assertNothingLeft(known: readonly Process[], folder: string): Pro
 }
 
 test('Ctrl-C ends the worker, then the api, then Redis, and leaves nothing running', async (t) => {
-  const whittle = await start(t, await newFolder(t))
+  const whittle = await start(t, await newFolder(t), 'terminal')
   const known = whittle.processes()
   for (const part of ['main/up.ts', 'main/api.ts', 'main/worker.ts', 'redis-server', '/bin/sh'])
     assert.ok(find(whittle, part), part)
@@ -109,6 +110,15 @@ test('a killed npm start takes everything with it, and the next start takes the 
   await assertNothingLeft(known, folder)
   const second = await start(t, folder)
   assert.equal((await fetch(`${second.url}/health/ready`)).status, 200)
+})
+
+test('npm start ends in order when the process that started it is gone', async (t) => {
+  const whittle = await start(t, await newFolder(t))
+  const known = whittle.processes()
+  const ended = once(whittle.child, 'exit')
+  whittle.child.disconnect()
+  assert.deepEqual(await ended, [0, null])
+  await assertNothingLeft(known, whittle.folder)
 })
 
 test('a second start on the same data is refused, naming the first', async (t) => {
