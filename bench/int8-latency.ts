@@ -1,9 +1,10 @@
 /**
- * int8 against float: one image, one thread, the files taking turns in one fresh process.
+ * float, int8 and pruned int8: one image, one thread, the files taking turns in one fresh process.
  *
  *   node bench/int8-latency.ts
  *
- * Weights are drawn, not trained: time does not depend on their values. Timed by the service's own meter.
+ * Files as jobs publish them: batch norm folded in all, half of the multiply-accumulates pruned. Weights are
+ * drawn, not trained: time does not depend on their values. Timed by the service's own meter.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,8 +13,12 @@ import type { NetworkChoice } from '../src/contract/recipe.ts'
 import type { ImageSource } from '../src/image/source.ts'
 import { measureLatency } from '../src/infer/measure.ts'
 import { buildNetwork } from '../src/network/architecture/build.ts'
+import type { Network, Weights } from '../src/network/graph.ts'
 import { initialWeights } from '../src/network/initialize.ts'
+import type { QuantizedNetwork } from '../src/network/quantization.ts'
 import { exportOnnx } from '../src/onnx/export.ts'
+import { pruneChannels } from '../src/prune/prune.ts'
+import { foldBatchNorm } from '../src/quantize/fold-batch-norm.ts'
 import { quantize } from '../src/quantize/quantize.ts'
 import { openSession } from '../src/runtime/session.ts'
 import { Random, randomKey } from '../src/tensor/random.ts'
@@ -30,6 +35,9 @@ const choices: readonly NetworkChoice[] = [
   }
 ]
 
+/** The meter knows the variants of a job; here `pruned` is what a job calls int8 from pruned. */
+const titles = { baseline: 'float', int8: 'int8', pruned: 'pruned and int8' } as const
+
 const folder = await mkdtemp(join(tmpdir(), 'whittle-bench-'))
 try {
   for (const choice of choices) await compare(choice)
@@ -39,30 +47,43 @@ try {
 
 async function compare(choice: NetworkChoice): Promise<void> {
   const network = buildNetwork(choice, { classes: 10, scale: 1 / 64, zeroPoint: 128 })
-  const weights = initialWeights(network, 7)
-  const quantized = await quantize({
-    network,
-    weights,
+  const baseline = { network, weights: initialWeights(network, 7) }
+  const half = { macs: 0.5, roundTo: 16, criterion: 'l2' } as const
+  const { report, ...pruned } = pruneChannels(network, baseline.weights, half)
+  const files = {
+    baseline: exportOnnx(foldBatchNorm(baseline)),
+    int8: exportOnnx({ quantized: await quantized(baseline, choice) }),
+    pruned: exportOnnx({ quantized: await quantized(pruned, choice) })
+  }
+  const variants = (['baseline', 'int8', 'pruned'] as const).map((variant) => ({
+    variant,
+    path: join(folder, `${choice.architecture}-${variant}.onnx`)
+  }))
+  for (const { variant, path } of variants) await writeFile(path, files[variant])
+  const times = await measureLatency({ variants, batch: 1, threads: 1, runs: 1000 })
+  const share = (report.macs.after / report.macs.before).toFixed(2)
+  console.log(`${choice.architecture}, ${choice.inputSize} pixels (pruned to ${share} of the MACs)`)
+  for (const { variant } of variants) {
+    const { medianMs = Number.NaN, noisy = true } = times[variant] ?? {}
+    const faster = ((times.baseline?.medianMs ?? Number.NaN) / medianMs).toFixed(2)
+    const note = noisy ? '  noisy' : ''
+    console.log(`  ${titles[variant].padEnd(17)}${medianMs.toFixed(4)} ms  ${faster}x${note}`)
+  }
+}
+
+interface Model {
+  readonly network: Network
+  readonly weights: Weights
+}
+
+function quantized(model: Model, choice: NetworkChoice): Promise<QuantizedNetwork> {
+  return quantize({
+    ...model,
     source: noise(choice),
     seed: 7,
     options: { precision: 'int8', calibration: 'minmax', images: 32 },
     openFloat: (float) => openSession(exportOnnx(float), { threads: 1 })
   })
-  const files = {
-    baseline: exportOnnx({ network, weights }),
-    int8: exportOnnx({ quantized })
-  }
-  const variants = (['baseline', 'int8'] as const).map((variant) => ({
-    variant,
-    path: join(folder, `${choice.architecture}-${variant}.onnx`)
-  }))
-  for (const { variant, path } of variants) await writeFile(path, files[variant])
-  const { baseline, int8 } = await measureLatency({ variants, batch: 1, threads: 1, runs: 1000 })
-  if (!baseline || !int8) throw new Error('the meter left a variant out')
-  const note = baseline.noisy || int8.noisy ? ' (noisy)' : ''
-  console.log(
-    `${choice.architecture} ${choice.inputSize} px: float ${baseline.medianMs.toFixed(3)} ms, int8 ${int8.medianMs.toFixed(3)} ms, ${(baseline.medianMs / int8.medianMs).toFixed(2)}x${note}`
-  )
 }
 
 function noise({ inputSize: size, channels }: NetworkChoice): ImageSource {

@@ -29,6 +29,7 @@ const onWasm = (bench: Bench, react?: Parameters<typeof runTrainer>[1]) =>
 test('a job trains, prunes and quantizes on wasm, and a killed one ends with the same bytes', async (t) => {
   const undisturbed = await trainerBench(t, recipe)
   const { messages } = await onWasm(undisturbed)
+  assert.equal(of(messages, 'engine')[0]?.engine.name, 'wasm')
   const [done] = of(messages, 'done')
   assert.ok(done)
   const { variants } = done.report
