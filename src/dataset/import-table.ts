@@ -29,6 +29,7 @@ export type ImportTable = ReturnType<typeof openImportTable>
 
 const rowsAtOnce = 500
 const longestName = 300
+export const labelsShown = 5
 
 /** Opens the scratch file. Nothing in it needs to survive a crash: the import is then run again. */
 export function openImportTable(file: string) {
@@ -41,7 +42,13 @@ export function openImportTable(file: string) {
   const remove = db.prepare('delete from image where seq = ?')
   const ofPath = db.prepare('select * from image where path = ? order by seq')
   const faultOf = db.prepare('select 1 from fault where file = ? limit 1')
-  const ofContent = db.prepare('select * from image where sha256 = ? order by seq')
+  const ofContent = db.prepare(
+    `select * from image where sha256 = ? and seq > ? order by seq limit ${rowsAtOnce}`
+  )
+  const conflicting = db.prepare(nextConflicts)
+  const labelsOf = db.prepare(
+    `select distinct label from image where sha256 = ? order by label limit ${labelsShown}`
+  )
   const ofTurn = [0, 1, 2].map((turn) => db.prepare(nextInTurn(turn)))
   const addFault = ({ seq, file, code, detail }: FoundFault) =>
     void insertFault.run(seq, shorten(file), code, detail)
@@ -67,16 +74,21 @@ export function openImportTable(file: string) {
     },
     byPath: (path: string) => ofPath.all(path).map(asImage),
     isFaulty: (path: string) => faultOf.get(shorten(path)) !== undefined,
-    /** Every content that has several labels, with all of them. */
-    conflicts: () =>
-      db
-        .prepare(
-          `select sha256, json_group_array(distinct label) labels from image
-           group by sha256 having count(distinct label) > 1`
-        )
-        .all()
-        .map((row) => ({ sha256: String(row.sha256), labels: JSON.parse(String(row.labels)) })),
-    bySha256: (sha256: string) => ofContent.all(sha256).map(asImage),
+    /** Contents that have several labels, page by page; they may be removed meanwhile. */
+    *conflicts(): Generator<Conflict> {
+      for (let last = ''; ; ) {
+        const rows = conflicting.all(last) as unknown as Conflict[]
+        yield* rows
+        last = rows.at(-1)?.sha256 ?? ''
+        if (rows.length < rowsAtOnce) return
+      }
+    },
+    /** Some of a content's labels: a hostile archive can give it thousands. */
+    someLabels: (sha256: string) => labelsOf.all(sha256).map((row) => String(row.label)),
+    /** The images of one content, a page at a time; they may be removed meanwhile. */
+    *bySha256(sha256: string): Generator<LabelledImage> {
+      yield* pages((last) => ofContent.all(sha256, last?.seq ?? -1).map(asImage))
+    },
     /**
      * Keeps one image of each content, and says how many were dropped. Of copies with different given
      * splits the one in test stays, then validation: a test set that was given stays whole.
@@ -134,6 +146,16 @@ const turnOf = "case when split is null then 2 when split = 'train' then 1 else 
 const nextInTurn = (turn: number) =>
   `select * from image where label = ? and ${turnOf} = ${turn} and sha256 > ?
    order by sha256 limit ${rowsAtOnce}`
+
+interface Conflict {
+  readonly sha256: string
+  /** Number of its labels. */
+  readonly labels: number
+}
+
+const nextConflicts = `
+  select sha256, count(distinct label) labels from image where sha256 > ?
+  group by sha256 having labels > 1 order by sha256 limit ${rowsAtOnce}`
 
 const schema = `
   pragma journal_mode = off;

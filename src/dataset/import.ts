@@ -12,7 +12,12 @@ import type { ImportedImage, ImportOrder } from '../contract/importer.ts'
 import { asDiskError, ServiceError } from '../errors.ts'
 import { openArchive } from './archive/open-archive.ts'
 import { uploadedEntries } from './archive/uploaded.ts'
-import { type ImportTable, type LabelledImage, openImportTable } from './import-table.ts'
+import {
+  type ImportTable,
+  type LabelledImage,
+  labelsShown,
+  openImportTable
+} from './import-table.ts'
 import { normaliseLabel } from './label.ts'
 import { labelByFolders, labelByManifest, tooManyClasses } from './label-images.ts'
 import { type ImportLimits, meter } from './limits.ts'
@@ -106,7 +111,9 @@ async function label(table: ImportTable, { manifests }: ReadResult, limits: Impo
 function settle(table: ImportTable, { read, skipped }: ReadResult, unplaced: number): ImportReport {
   let conflicting = 0
   for (const { sha256, labels } of table.conflicts()) {
-    const detail = `Cannot label the image: the same bytes were given several labels, received ${JSON.stringify(labels)}`
+    const more = labels > labelsShown ? ` and ${labels - labelsShown} more` : ''
+    const some = JSON.stringify(table.someLabels(sha256))
+    const detail = `Cannot label the image: the same bytes were given several labels, received ${some}${more}`
     for (const image of table.bySha256(sha256)) {
       table.refuse(image, { code: 'IMAGE_LABEL_CONFLICT', detail })
       conflicting++
