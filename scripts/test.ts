@@ -26,6 +26,5 @@ const runner = spawn(process.execPath, [...options, ...globs], { stdio: 'inherit
 process.on('SIGINT', () => runner.kill('SIGINT'))
 process.on('SIGTERM', () => runner.kill('SIGTERM'))
 process.on('disconnect', () => runner.kill('SIGTERM'))
-runner.once('exit', (code) => {
-  process.exitCode = code ?? 1
-})
+// The channel to a parent would keep this process alive.
+runner.once('exit', (code) => process.exit(code ?? 1))
