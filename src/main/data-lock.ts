@@ -31,13 +31,18 @@ export function lockDataDir(dataDir: string, who: string): () => void {
     if ((cause as { errcode?: unknown }).errcode !== sqliteBusy) throw cause
     throw new DataDirTakenError(`Cannot use ${dataDir}: ${holder(note)} has it`, { cause })
   }
+  held.add(database)
   writeFileSync(note, JSON.stringify({ who, pid: process.pid, since: new Date().toISOString() }))
   return () => {
     if (!database.isOpen) return
     rmSync(note, { force: true })
     database.close()
+    held.delete(database)
   }
 }
+
+/** A database that nothing refers to is collected and closed, and its lock is gone with it. */
+const held = new Set<DatabaseSync>()
 
 /** SQLITE_BUSY, https://www.sqlite.org/rescode.html */
 const sqliteBusy = 5

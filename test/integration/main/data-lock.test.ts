@@ -19,11 +19,17 @@ async function holder(t: TestContext, dataDir: string) {
   const script = `
     import { lockDataDir } from '${module}'
     lockDataDir(process.argv[1], 'the first')
+    global.gc() // the lock must not depend on what its taker keeps
+    await new Promise((resolve) => setTimeout(resolve, 10))
     console.log('locked')
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, dataDir], {
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
+  const child = spawn(
+    process.execPath,
+    ['--expose-gc', '--input-type=module', '-e', script, dataDir],
+    {
+      stdio: ['ignore', 'pipe', 'inherit']
+    }
+  )
   t.after(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   return child
