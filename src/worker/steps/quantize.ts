@@ -32,7 +32,11 @@ export async function quantizeStep(
     seed: assignment.seed,
     openFloat: async (float) => openSession(exportOnnx(float), { threads: engine.threads })
   })
-  const exported = await exportQuantized(context, quantized, { model, from })
+  const exported = await exportQuantized(context, quantized, {
+    model,
+    from,
+    source: pack.validation
+  })
   context.progress.at('quantize', 1)
   const images = Math.min(options.images, pack.train.count)
   context.channel.log('info', `int8: calibrated by ${options.calibration} on ${images} images`)

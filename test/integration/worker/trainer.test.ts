@@ -163,19 +163,6 @@ test('a diverging run fails with its code', async (t) => {
   assert.equal(of(messages, 'failed')[0]?.code, 'TRAINING_DIVERGED')
 })
 
-test('the wasm engine carries the same job to its end, only slower', async (t) => {
-  const bench = await trainerBench(t, {
-    ...recipe,
-    network: { ...recipe.network, width: 0.25 },
-    prune: { macs: 0.6, roundTo: 8, epochs: 1 }
-  })
-  const { messages } = await runTrainer(bench, () => {}, 'wasm')
-  assert.equal(of(messages, 'engine')[0]?.engine.name, 'wasm')
-  const [done] = of(messages, 'done')
-  const accuracy = done?.report.variants.int8?.accuracy.test.value ?? 0
-  assert.ok(accuracy > 0.7, `int8 is right in ${accuracy}`)
-})
-
 function killAfter(stage: string, epoch: number): Parameters<typeof runTrainer>[1] {
   let isKilling = false
   return (message, trainer) => {
