@@ -40,7 +40,8 @@ export function openImportTable(file: string) {
   const insertFault = db.prepare('insert into fault values (?, ?, ?, ?)')
   const place = db.prepare('update image set label = ?, split = ? where seq = ?')
   const remove = db.prepare('delete from image where seq = ?')
-  const ofPath = db.prepare('select * from image where path = ? order by seq')
+  const atPath = db.prepare('select 1 from image where path = ? limit 1')
+  const ofPath = db.prepare(otherwiseLabelled)
   const faultOf = db.prepare('select 1 from fault where file = ? limit 1')
   const ofContent = db.prepare(
     `select * from image where sha256 = ? and seq > ? order by seq limit ${rowsAtOnce}`
@@ -72,7 +73,11 @@ export function openImportTable(file: string) {
       const next = db.prepare(query)
       yield* pages((last) => next.all(last?.seq ?? -1).map(asImage))
     },
-    byPath: (path: string) => ofPath.all(path).map(asImage),
+    holds: (path: string) => atPath.get(path) !== undefined,
+    /** Images of one path (it may occur often) without this label, a page at a time. */
+    *otherwiseLabelled(path: string, label: string): Generator<LabelledImage> {
+      yield* pages((last) => ofPath.all(path, label, last?.seq ?? -1).map(asImage))
+    },
     isFaulty: (path: string) => faultOf.get(shorten(path)) !== undefined,
     /** Contents that have several labels, page by page; they may be removed meanwhile. */
     *conflicts(): Generator<Conflict> {
@@ -147,6 +152,14 @@ const nextInTurn = (turn: number) =>
   `select * from image where label = ? and ${turnOf} = ${turn} and sha256 > ?
    order by sha256 limit ${rowsAtOnce}`
 
+/** As three ranges of the index on path and label, so that what is labelled already costs nothing. */
+const otherwiseLabelled = `
+  select * from (
+    select * from image where path = ?1 and label is null and seq > ?3
+    union all select * from image where path = ?1 and label < ?2 and seq > ?3
+    union all select * from image where path = ?1 and label > ?2 and seq > ?3
+  ) order by seq limit ${rowsAtOnce}`
+
 interface Conflict {
   readonly sha256: string
   /** Number of its labels. */
@@ -166,7 +179,7 @@ const schema = `
     height integer not null, bytes integer not null, format text not null, grey integer not null,
     label text, split text
   ) strict;
-  create index image_path on image (path);
+  create index image_path on image (path, label);
   create index image_content on image (sha256, label);
   create index image_label on image (label, sha256);
   create table fault (seq integer not null, file text not null, code text not null,

@@ -38,11 +38,12 @@ export async function labelByManifest(
       fault({ row: row.row, detail: row.error.detail })
       continue
     }
-    const images = table.byPath(row.path)
-    if (images.length === 0 && !table.isFaulty(row.path)) {
+    if (!table.holds(row.path) && !table.isFaulty(row.path)) {
       fault({ ...row, detail: 'Cannot label the image: the archive holds no file of this path' })
     }
-    for (const image of images) if (!place(table, image, row)) unplaced++
+    for (const image of table.otherwiseLabelled(row.path, row.label)) {
+      if (!place(table, image, row)) unplaced++
+    }
   }
   for (const image of table.images('label is null')) {
     table.refuse(image, notNamed(image.path))
@@ -53,12 +54,12 @@ export async function labelByManifest(
 
 /** False when an earlier row gave the same file another label: then it is left out. */
 function place(table: ImportTable, image: LabelledImage, row: ManifestRow): boolean {
-  if (image.label !== null && image.label !== row.label) {
+  if (image.label !== null) {
     const detail = `Cannot label the image: its manifest gives it several labels, received ${JSON.stringify([image.label, row.label])}`
     table.refuse(image, { code: 'IMAGE_LABEL_CONFLICT', detail })
     return false
   }
-  table.place(image.seq, row.label, row.split ?? image.split)
+  table.place(image.seq, row.label, row.split)
   return true
 }
 

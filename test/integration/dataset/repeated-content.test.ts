@@ -21,6 +21,18 @@ test('an image under a thousand labels gives faults of bounded size', async () =
   }
 })
 
+test('a path that archive and manifest repeat a thousand times is labelled once', async () => {
+  const bytes = await flatImage(90)
+  const members = Array.from({ length: 1000 }, () => ({ name: 'a.png', bytes }))
+  const other = { name: 'b.png', bytes: await flatImage(200) }
+  const rows = `path,label\n${'a.png,x\n'.repeat(1000)}b.png,y\n`
+  const manifest = { name: 'manifest.csv', bytes: Buffer.from(rows) }
+  const archive = () => zipOf([...members, other, manifest])
+  const { report, error } = await importArchive({ archive, limits: { seconds: 60 } })
+  assert.equal(error, null)
+  assert.deepEqual([report?.kept, report?.duplicates, report?.faultsTotal], [2, 999, 0])
+})
+
 test('asDiskError() names a database that is full', () => {
   const db = new DatabaseSync(':memory:')
   db.exec('create table t (x); pragma max_page_count = 4')
