@@ -5,6 +5,7 @@
  * than its patience; an answer of 4xx is final. 409 ATTEMPT_STALE means another attempt has taken over.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
+import { access } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -176,12 +177,17 @@ async function persist(
     try {
       return await attempt()
     } catch (error) {
-      const final = error instanceof ApiRefusal && error.status < 500 && error.status !== 429
       const over = performance.now() + pauseMs > deadline
-      if (final || call.persist === false || over || call.signal.aborted) throw error
+      if (isFinal(error) || call.persist === false || over || call.signal.aborted) throw error
       await sleep(pauseMs, undefined, { signal: call.signal })
     }
   }
+}
+
+/** A refusal stays one, and a file that is not there does not come back. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof ApiRefusal) return error.status < 500 && error.status !== 429
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
 }
 
 async function request({
@@ -193,6 +199,8 @@ async function request({
   readonly token: string
   readonly call: Call
 }): Promise<Response> {
+  // Within fetch, a file that cannot be opened would look like an api that cannot be reached.
+  if (call.upload !== undefined) await access(call.upload.file)
   const headers: Record<string, string> = { authorization: `Bearer ${token}` }
   if (call.attempt !== undefined) headers['whittle-attempt'] = String(call.attempt)
   if (call.json !== undefined) headers['content-type'] = 'application/json'

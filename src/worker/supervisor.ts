@@ -4,7 +4,7 @@
  * The supervisor decides nothing about the job's fate. It reports an outcome; the catalogue counts
  * attempts and decides. When its attempt has been superseded it kills the trainer and says nothing.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Outcome } from '../contract/internal.ts'
@@ -218,11 +218,14 @@ class Attempt {
     }
   }
 
-  /** Only the newest checkpoint is worth its transfer; the trainer may have removed older ones. */
+  /** Only the newest checkpoint is worth its transfer, and the trainer may remove it at any moment. */
   async #upload(checkpoint: Checkpoint, client: AttemptClient, scratch: string): Promise<void> {
     if (checkpoint !== this.#checkpoint) return
     const { name, sha256 } = checkpoint
-    await client.putCheckpoint(name, join(scratch, name), sha256)
+    const held = join(scratch, 'upload.safetensors')
+    // A second link keeps the bytes. When they are gone already, a newer checkpoint has been announced.
+    if (!(await linked(join(scratch, name), held))) return
+    await client.putCheckpoint(name, held, sha256).finally(() => rm(held, { force: true }))
     this.#progressed = true
   }
 
@@ -293,6 +296,16 @@ class Attempt {
       progressed: this.#progressed,
       detail: detail.slice(0, 20_000)
     }
+  }
+}
+
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
   }
 }
 

@@ -66,6 +66,18 @@ test('putArtifact() sends the bytes of the file and their digest', async (t) => 
   assert.deepEqual(received?.body, bytes)
 })
 
+test('an upload of a file that is gone is given up at once, not repeated', async (t) => {
+  let calls = 0
+  const url = await fakeApi(t, (_request, _body, response) => {
+    calls += 1
+    response.writeHead(204).end()
+  })
+  const client = createApiClient({ url, token: 'x' }).attempt(assignment, signal)
+  const file = join(await folder(t), 'gone.safetensors')
+  await assert.rejects(client.putCheckpoint('c', file, 'f'.repeat(64)), { code: 'ENOENT' })
+  assert.equal(calls, 0)
+})
+
 test('a call is repeated while the api answers 503, and its answer used when it is back', async (t) => {
   let calls = 0
   const url = await fakeApi(t, (_request, _body, response) => {

@@ -95,6 +95,18 @@ test('run() carries a job from its claim to its outcome', async (t) => {
   assert.deepEqual(await readdir(join(cacheDir, 'scratch')), [])
 })
 
+test('checkpoints that come faster than they can be sent hold nothing up', async (t) => {
+  const { api, run } = await scene(t, 150)
+  api.delayMs = 40
+  await run()
+  assert.equal(only(api.outcomes)?.kind, 'completed')
+  const sent = api.files.filter(({ path }) => path.startsWith('checkpoints/'))
+  assert.ok(sent.length < 100, `${sent.length} were sent`)
+  for (const { path, bytes, sha256 } of api.files) {
+    assert.equal(createHash('sha256').update(bytes).digest('hex'), sha256, path)
+  }
+})
+
 test('run() of a superseded attempt ends its trainer and says nothing', async (t) => {
   const { api, run, trainer, cacheDir } = await scene(t, 5000)
   const running = run()
