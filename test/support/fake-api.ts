@@ -5,7 +5,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { JobEvent, LatencyRequest, Outcome } from '../../src/contract/internal.ts'
 import type { Assignment } from '../../src/contract/job.ts'
 import type { Latency } from '../../src/contract/report.ts'
@@ -19,8 +18,8 @@ export interface FakeApi {
   /** What heartbeats are answered; `stale` is 409 to every call about the attempt. */
   order: 'continue' | 'stop' | 'cancel' | 'stale'
   latency: 'measured' | 'refused'
-  /** How long files take to be stored. */
-  delayMs: number
+  /** `away` is 503 to every checkpoint. */
+  checkpoints: 'kept' | 'away'
 }
 
 /** Serves one assignment, with the dataset that lies in `dataset` as a worker would keep it. */
@@ -33,7 +32,13 @@ export async function startFakeApi(
     files: [] as FakeApi['files'],
     outcomes: [] as Outcome[]
   }
-  const api: FakeApi = { url: '', order: 'continue', latency: 'measured', delayMs: 0, ...told }
+  const api: FakeApi = {
+    url: '',
+    order: 'continue',
+    latency: 'measured',
+    checkpoints: 'kept',
+    ...told
+  }
   const server = createServer(async (request, response) => {
     const bytes = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
     await answer({ api, assignment, dataset, request, bytes, response })
@@ -70,9 +75,11 @@ async function answer({ api, assignment, dataset, request, bytes, response }: Ca
   if (what === 'heartbeat') return json(200, { order: api.order })
   if (what === 'events') api.events.push(...JSON.parse(bytes.toString()).events)
   if (what === 'outcome') api.outcomes.push(JSON.parse(bytes.toString()))
+  if (what === 'checkpoints' && api.checkpoints === 'away') {
+    return json(503, { code: 'SHUTTING_DOWN', detail: 'bye' })
+  }
   if (what === 'checkpoints' || what === 'artifacts') {
     const sha256 = String(request.headers['content-sha256'])
-    await sleep(api.delayMs)
     api.files.push({ path: `${what}/${rest[0]}`, bytes, sha256 })
   }
   if (what === 'latency') {
