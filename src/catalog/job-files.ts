@@ -86,7 +86,10 @@ export async function dropEndedFiles(db: Catalog): Promise<string[]> {
 }
 
 /** Those of `contents` that neither a running job nor a published version refers to. */
-export async function unreferenced(db: Catalog, contents: readonly string[]): Promise<string[]> {
+export async function unreferenced(
+  db: Catalog | CatalogTransaction,
+  contents: readonly string[]
+): Promise<string[]> {
   const found: string[] = []
   for (const sha256 of new Set(contents)) {
     const tables = ['job_files', 'artifacts'] as const

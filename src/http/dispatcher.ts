@@ -46,7 +46,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
   const tidy = async (contents: readonly string[] = []): Promise<void> => {
     const gone = [...contents, ...(await dropEndedFiles(db))]
-    for (const content of await unreferenced(db, gone)) await blobs.delete(content)
+    if (gone.length === 0) return
+    // In a transaction, so that no row can come to refer to a content between the look and the removal.
+    await db.transaction().execute(async (trx) => {
+      for (const content of await unreferenced(trx, gone)) await blobs.delete(content)
+    })
   }
   return {
     async dispatch(job) {

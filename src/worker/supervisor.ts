@@ -157,9 +157,7 @@ class Attempt {
     await mkdir(join(scratch, 'artifacts'))
     const folder = join(cacheDir, 'datasets')
     const dataset = await fetchDataset(api, assignment, { folder, signal })
-    for (const { name } of assignment.checkpoints) {
-      await client.getCheckpoint(name, join(scratch, name))
-    }
+    for (const { name } of assignment.checkpoints) await this.#fetch(name, client, scratch)
     // Orders that came while nothing was running yet.
     if (this.#releasing || this.#cancelled) return { exitCode: 0, signal: null }
     const trainer = startTrainer({
@@ -175,6 +173,17 @@ class Attempt {
     const paths = { scratch, dataset, packs: join(cacheDir, 'packs') }
     trainer.send({ type: 'start', assignment, paths })
     return trainer.ended
+  }
+
+  /** A checkpoint that cannot be had is passed over, like one that is damaged: the trainer takes the next. */
+  async #fetch(name: string, client: AttemptClient, scratch: string): Promise<void> {
+    try {
+      await client.getCheckpoint(name, join(scratch, name))
+    } catch (error) {
+      if (isStale(error) || this.#abandoned.signal.aborted) throw error
+      this.#note('warn', `checkpoint ${name} cannot be fetched: ${error}`)
+      await rm(join(scratch, name), { force: true })
+    }
   }
 
   #onMessage(message: FromTrainer, client: AttemptClient, scratch: string): void {
@@ -310,4 +319,4 @@ async function linked(from: string, to: string): Promise<boolean> {
 }
 
 const isStale = (error: unknown): boolean =>
-  error instanceof ApiRefusal && (error.code === 'ATTEMPT_STALE' || error.status === 404)
+  error instanceof ApiRefusal && ['ATTEMPT_STALE', 'JOB_NOT_FOUND'].includes(error.code)
