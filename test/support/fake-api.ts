@@ -40,8 +40,8 @@ export async function startFakeApi(
     ...told
   }
   const server = createServer(async (request, response) => {
-    const bytes = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
-    await answer({ api, assignment, dataset, request, bytes, response })
+    const bytes = await readAll(request)
+    if (bytes !== null) await answer({ api, assignment, dataset, request, bytes, response })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => {
@@ -49,6 +49,15 @@ export async function startFakeApi(
     server.close()
   })
   return Object.assign(api, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+}
+
+/** Null when the worker hangs up, as it does when it abandons an attempt. */
+async function readAll(request: IncomingMessage): Promise<Buffer | null> {
+  try {
+    return Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+  } catch {
+    return null
+  }
 }
 
 interface Call {
