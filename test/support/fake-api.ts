@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { JobEvent, LatencyRequest, Outcome } from '../../src/contract/internal.ts'
 import type { Assignment } from '../../src/contract/job.ts'
-import type { Latency } from '../../src/contract/report.ts'
+import { latency } from './trainer-run.ts'
 
 export interface FakeApi {
   readonly url: string
@@ -99,14 +99,4 @@ async function answer({ api, assignment, dataset, request, bytes, response }: Ca
     return json(200, { latencies: Object.fromEntries(latencies) })
   }
   return json(200, {})
-}
-
-const latency: Latency = {
-  batch: 1,
-  threads: 1,
-  medianMs: 1,
-  p90Ms: 1,
-  runs: 10,
-  noisy: false,
-  machine: { cpu: 'test', features: [], onnxruntime: '0' }
 }
