@@ -11,17 +11,18 @@ import { openCatalog } from '../src/catalog/open.ts'
 import { type AppDeps, buildApp } from '../src/http/app.ts'
 import { describer } from '../src/http/plugins/openapi.ts'
 import { serviceVersion } from '../src/main/version.ts'
+import { KeyRing } from '../src/service/key-ring.ts'
 
 export const openApiFile = fileURLToPath(new URL('../openapi.yaml', import.meta.url))
 
 /** The OpenAPI document of this source tree, as YAML. */
 export async function describeApi(): Promise<string> {
   const db = await openCatalog(':memory:')
-  const app = await buildApp({ db } as AppDeps, {
+  const keys = await KeyRing.open({ db, configured: [], defaults: {} })
+  const app = await buildApp({ db, keys } as AppDeps, {
     version: serviceVersion(),
     dataDir: '',
     maxUploadBytes: 1,
-    apiKeys: [],
     workerToken: null
   })
   const document = describer(app)()

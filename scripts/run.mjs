@@ -14,7 +14,10 @@ const tasks = {
   start: { file: 'src/main/up.ts', settings: true },
   api: { file: 'src/main/api.ts', settings: true, engine: false, redis: false },
   worker: { file: 'src/main/worker.ts', settings: true, redis: false },
+  backup: { file: 'src/main/backup.ts', settings: true, engine: false, redis: false },
+  restore: { file: 'src/main/restore.ts', settings: true, engine: false, redis: false },
   demo: { file: 'scripts/demo.ts' },
+  chaos: { file: 'scripts/chaos.ts' },
   test: { file: 'scripts/test.ts' },
   ok: { file: 'scripts/ok.ts' }
 }

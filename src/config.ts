@@ -8,6 +8,8 @@
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import Value from 'typebox/value'
+import { type ConfiguredKey, readKeys } from './contract/configured-key.ts'
+import { webhookSecretPattern, webhookTargets } from './contract/delivery.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const engines = ['auto', 'tensorflow', 'wasm'] as const
@@ -28,8 +30,28 @@ export const Settings = Type.Object({
     default: '',
     pattern: '^([^\\s,]+(\\s*,\\s*[^\\s,]+)*)?$',
     description:
-      'Keys separated by commas; `predict:KEY` and `train:KEY` limit a key to that scope, any other may do everything'
+      'Keys separated by commas; `predict:KEY` and `train:KEY` limit a key to that scope, any other may do everything. In place of KEY, `sha256:HEX` gives its SHA-256'
   }),
+  WHITTLE_REQUESTS_PER_MINUTE: count(
+    1_000_000,
+    0,
+    'Requests that each key of `WHITTLE_API_KEYS` may send in a minute; 0 for no limit'
+  ),
+  WHITTLE_KEY_BYTES: count(
+    2 ** 50,
+    0,
+    'Bytes of images and model files that each of those keys may have stored; 0 for no limit'
+  ),
+  WHITTLE_KEY_JOBS: count(
+    1_000_000,
+    0,
+    'Jobs that each of those keys may have waiting or running at a time; 0 for no limit'
+  ),
+  WHITTLE_KEY_TRAINING_SECONDS: count(
+    2 ** 50,
+    0,
+    'Running time of jobs in seconds that each of those keys has in a UTC day; 0 for no limit'
+  ),
   WHITTLE_API_URL: Type.String({
     default: 'http://127.0.0.1:8000',
     pattern: '^https?://[^\\s/]+',
@@ -69,25 +91,81 @@ export const Settings = Type.Object({
   WHITTLE_ENGINES: count(
     64,
     0,
-    'Inference processes of a model; 0 takes one per core, at most four'
+    'Inference processes of a model; 0 takes one per core, of more than four cores all but one, at most 32'
   ),
+  WHITTLE_MAX_BATCH: Type.Integer({
+    default: 8,
+    minimum: 1,
+    maximum: 64,
+    description: 'Images that one run of a model may take at most'
+  }),
+  WHITTLE_MAX_DELAY_MS: Type.Integer({
+    default: 0,
+    minimum: 0,
+    maximum: 1000,
+    description:
+      'Milliseconds that an image may wait for others to fill a batch while a process is idle; more than 0 seldom pays on a CPU'
+  }),
   WHITTLE_QUEUE_LIMIT: Type.Integer({
     minimum: 1,
     maximum: 1_000_000,
     default: 128,
     description:
-      'Images that may wait for one model; the request that would exceed it is answered 429'
+      'Images that may wait for one model, of one caller its share while others wait; beyond it 429'
   }),
+  WHITTLE_DRIFT_WINDOW: Type.Integer({
+    minimum: 400,
+    maximum: 1_000_000,
+    default: 1000,
+    description:
+      'Newest images of a model that are compared with its reference, at most; half as many at least'
+  }),
+  WHITTLE_REMEMBER_DAYS: count(
+    366,
+    7,
+    'Days that predictions are remembered for, without their images, so that feedback can name them; 0 for none'
+  ),
+  WHITTLE_REMEMBER_IMAGES: count(
+    100_000_000,
+    500_000,
+    'Images in predictions that are remembered, at most; beyond, the oldest are forgotten'
+  ),
+  WHITTLE_KEEP_IMAGES: count(
+    2 ** 50,
+    0,
+    'Bytes of predicted images that are kept while their predictions are remembered, so that feedback can add them to a dataset; 0 keeps none'
+  ),
   WHITTLE_MAX_UPLOAD_BYTES: count(
     2 ** 50,
     4 * 2 ** 30,
     'Largest archive that may be uploaded, in bytes'
+  ),
+  WHITTLE_MAX_DISK: count(
+    2 ** 50,
+    0,
+    'Bytes that the data folder may take; 0 leaves it to the disk, of which a reserve is kept free in any case'
+  ),
+  WHITTLE_CACHE_BYTES: count(
+    2 ** 50,
+    20 * 2 ** 30,
+    'Bytes that a worker keeps of datasets and packs that no running job uses; 0 for no limit'
   ),
   WHITTLE_MEMORY_LIMIT: count(
     2 ** 50,
     0,
     'Bytes of memory that a job may be estimated to need; 0 takes four fifths of the memory of the machine'
   ),
+  WHITTLE_WEBHOOK_TARGETS: Type.Enum(webhookTargets, {
+    default: 'public',
+    description:
+      'Where webhooks may lead: `public` is https and public addresses, `any` also http and private networks'
+  }),
+  WHITTLE_WEBHOOK_SECRET: Type.String({
+    default: '',
+    pattern: `^(${webhookSecretPattern})?$`,
+    description:
+      'Secret that webhooks are signed with: `whsec_` and 24 to 64 bytes in base64. Empty: one is made, and kept in the data folder as `catalog/webhook-secret`'
+  }),
   WHITTLE_LOG_LEVEL: Type.Enum(logLevels, {
     default: 'info',
     description: 'Least level that is logged'
@@ -96,20 +174,18 @@ export const Settings = Type.Object({
 export type Settings = Static<typeof Settings>
 export type Setting = keyof Settings
 
-export const keyScopes = ['predict', 'train', 'admin'] as const
-export type KeyScope = (typeof keyScopes)[number]
-export interface ApiKey {
-  readonly key: string
-  readonly scope: KeyScope
-}
-
 /** Settings as the composition roots use them: converted, checked, frozen. */
 export interface Config {
   readonly host: string
   readonly port: number
   readonly dataDir: string
   /** Empty: no key is asked for, and the host is a loopback address. */
-  readonly apiKeys: readonly ApiKey[]
+  readonly apiKeys: readonly ConfiguredKey[]
+  /** Limits of each of these keys; 0: none. */
+  readonly requestsPerMinute: number
+  readonly keyBytes: number
+  readonly keyJobs: number
+  readonly keyTrainingSeconds: number
   readonly apiUrl: string
   /** Null: no worker can be let in, and no worker can start. */
   readonly workerToken: string | null
@@ -123,17 +199,36 @@ export interface Config {
   readonly cacheDir: string
   /** 0: one per core, at most four. */
   readonly engines: number
+  readonly maxBatch: number
+  readonly maxDelayMs: number
   readonly queueLimit: number
+  readonly driftWindow: number
+  readonly rememberDays: number
+  readonly rememberImages: number
+  /** Bytes; 0 keeps none. */
+  readonly keepImages: number
   readonly maxUploadBytes: number
+  /** Bytes; 0: no limit of our own. */
+  readonly maxDisk: number
+  /** Bytes; 0: no limit. */
+  readonly cacheBytes: number
   /** 0: four fifths of the machine's memory. */
   readonly memoryLimit: number
+  readonly webhookTargets: Settings['WHITTLE_WEBHOOK_TARGETS']
+  /** Null: the one in the data folder. */
+  readonly webhookSecret: string | null
   readonly logLevel: Settings['WHITTLE_LOG_LEVEL']
 }
 
 /** Where the roles look for Redis when they are started alone and told nothing. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379'
 
-const secrets: readonly Setting[] = ['WHITTLE_API_KEYS', 'WHITTLE_WORKER_TOKEN', 'REDIS_URL']
+const secrets: readonly Setting[] = [
+  'WHITTLE_API_KEYS',
+  'WHITTLE_WORKER_TOKEN',
+  'WHITTLE_WEBHOOK_SECRET',
+  'REDIS_URL'
+]
 
 /** Thrown by readConfig; its message names every bad variable on a line of its own. */
 export class ConfigError extends Error {
@@ -161,14 +256,15 @@ export function readConfig(env: Environment, required: readonly Setting[] = []):
     ...names.flatMap((name) => typeFault(name, settings[name])),
     ...required.filter((name) => settings[name] === '').map((name) => `${name} must be set`)
   ]
-  const apiKeys = parseKeys(settings.WHITTLE_API_KEYS)
-  if (!isLoopback(settings.WHITTLE_HOST) && apiKeys.length === 0) {
+  const { keys, faults: keyFaults } = readKeys(String(settings.WHITTLE_API_KEYS))
+  faults.push(...keyFaults.map((fault) => `WHITTLE_API_KEYS ${fault}`))
+  if (!isLoopback(settings.WHITTLE_HOST) && keys.length === 0) {
     faults.push(
       `WHITTLE_HOST must be a loopback address unless WHITTLE_API_KEYS is set, received "${settings.WHITTLE_HOST}"`
     )
   }
   if (faults.length > 0) throw new ConfigError(faults)
-  return toConfig(settings, apiKeys)
+  return toConfig(settings, keys)
 }
 
 /** Whether an address is one that only this machine can reach. */
@@ -203,26 +299,16 @@ export function expectation(schema: object): string {
   return pattern === undefined ? 'a text' : `a text that matches ${pattern}`
 }
 
-function parseKeys(text: string): readonly ApiKey[] {
-  return String(text)
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-    .map((part) => {
-      const [scope = '', ...rest] = part.split(':')
-      const limited = keyScopes.find((s) => s === scope)
-      return limited && rest.join(':') !== ''
-        ? { key: rest.join(':'), scope: limited }
-        : { key: part, scope: 'admin' }
-    })
-}
-
-function toConfig(settings: Settings, apiKeys: readonly ApiKey[]): Config {
+function toConfig(settings: Settings, apiKeys: readonly ConfiguredKey[]): Config {
   return Object.freeze({
     host: settings.WHITTLE_HOST,
     port: settings.WHITTLE_PORT,
     dataDir: settings.WHITTLE_DATA_DIR,
     apiKeys: Object.freeze(apiKeys.map((key) => Object.freeze(key))),
+    requestsPerMinute: settings.WHITTLE_REQUESTS_PER_MINUTE,
+    keyBytes: settings.WHITTLE_KEY_BYTES,
+    keyJobs: settings.WHITTLE_KEY_JOBS,
+    keyTrainingSeconds: settings.WHITTLE_KEY_TRAINING_SECONDS,
     apiUrl: settings.WHITTLE_API_URL.replace(/\/+$/, ''),
     workerToken: settings.WHITTLE_WORKER_TOKEN || null,
     redisUrl: settings.REDIS_URL || null,
@@ -232,9 +318,19 @@ function toConfig(settings: Settings, apiKeys: readonly ApiKey[]): Config {
     workerConcurrency: settings.WHITTLE_WORKER_CONCURRENCY,
     cacheDir: settings.WHITTLE_CACHE_DIR || join(settings.WHITTLE_DATA_DIR, 'worker'),
     engines: settings.WHITTLE_ENGINES,
+    maxBatch: settings.WHITTLE_MAX_BATCH,
+    maxDelayMs: settings.WHITTLE_MAX_DELAY_MS,
     queueLimit: settings.WHITTLE_QUEUE_LIMIT,
+    driftWindow: settings.WHITTLE_DRIFT_WINDOW,
+    rememberDays: settings.WHITTLE_REMEMBER_DAYS,
+    rememberImages: settings.WHITTLE_REMEMBER_IMAGES,
+    keepImages: settings.WHITTLE_KEEP_IMAGES,
     maxUploadBytes: settings.WHITTLE_MAX_UPLOAD_BYTES,
+    maxDisk: settings.WHITTLE_MAX_DISK,
+    cacheBytes: settings.WHITTLE_CACHE_BYTES,
     memoryLimit: settings.WHITTLE_MEMORY_LIMIT,
+    webhookTargets: settings.WHITTLE_WEBHOOK_TARGETS,
+    webhookSecret: settings.WHITTLE_WEBHOOK_SECRET || null,
     logLevel: settings.WHITTLE_LOG_LEVEL
   })
 }

@@ -35,6 +35,11 @@ export const errorCatalogue = {
   IDEMPOTENCY_KEY_REUSED: kind(422, 'The idempotency key was used with another payload'),
   IDEMPOTENCY_IN_PROGRESS: kind(409, 'The first request with this key is still running', true),
   INTERNAL: kind(500, 'Something went wrong on our side', true),
+  RATE_LIMITED: kind(429, 'The key sends too many requests', true),
+  QUOTA_EXCEEDED: kind(429, 'The key has used up its quota', true),
+  KEY_NOT_FOUND: kind(404, 'There is no such key'),
+  KEYS_NOT_CONFIGURED: kind(409, 'The service runs without keys'),
+  WORKER_NOT_FOUND: kind(404, 'There is no such worker'),
   SHUTTING_DOWN: kind(503, 'The service is shutting down', true),
   DISK_FULL: kind(507, 'There is no room left on the disk', true),
   // Datasets and images
@@ -56,6 +61,7 @@ export const errorCatalogue = {
   IMAGE_TOO_LARGE: kind(422, 'The image has too many pixels'),
   ARCHIVE_ENTRY_INVALID: kind(422, 'The archive entry cannot be used'),
   IMAGE_UNLABELLED: kind(422, 'The image has no label'),
+  LABELS_UNKNOWN: kind(422, 'The dataset has classes that the model does not know'),
   LABEL_INVALID: kind(422, 'The label cannot be used'),
   IMAGE_LABEL_CONFLICT: kind(422, 'The same image was given under several labels'),
   // Jobs
@@ -65,6 +71,12 @@ export const errorCatalogue = {
   JOB_CRASHED: kind(500, 'The trainer crashed repeatedly'),
   TRAINING_DIVERGED: kind(422, 'The training diverged'),
   MEMORY_ESTIMATE_EXCEEDED: kind(422, 'The job needs more memory than allowed'),
+  DISK_ESTIMATE_EXCEEDED: kind(422, 'The job needs more disk than there can ever be'),
+  MEMORY_EXCEEDED: kind(422, 'The job took more memory than it was allowed'),
+  DISK_EXCEEDED: kind(422, 'The job took more disk than it was allowed'),
+  WEBHOOK_ADDRESS_REFUSED: kind(422, 'The webhook address may not be called'),
+  FOLLOWERS_FULL: kind(503, 'Too many callers follow jobs', true),
+  DELIVERY_NOT_FOUND: kind(404, 'There is no such delivery'),
   EXPORT_MISMATCH: kind(500, 'An exported file does not agree with the trainer'),
   ENGINE_UNAVAILABLE: kind(503, 'The training engine is not available', true),
   ATTEMPT_STALE: kind(409, 'The attempt has been superseded'),
@@ -74,9 +86,13 @@ export const errorCatalogue = {
   VERSION_NOT_FOUND: kind(404, 'There is no such version'),
   VARIANT_NOT_FOUND: kind(404, 'There is no such variant'),
   ALIAS_NOT_FOUND: kind(404, 'There is no such alias'),
-  VERSION_IN_USE: kind(409, 'An alias points at the version'),
+  PROMOTION_REFUSED: kind(409, 'The version does not pass the gate'),
+  VERSION_IN_USE: kind(409, 'Something still uses the version'),
   ARTIFACT_NOT_FOUND: kind(404, 'There is no such artifact'),
+  PREDICTION_NOT_FOUND: kind(404, 'No such prediction is remembered'),
   MODEL_INVALID: kind(422, 'The model cannot be loaded'),
+  MODEL_UNSUPPORTED: kind(422, 'The model holds what is not supported'),
+  MODEL_LIMIT: kind(422, 'The model exceeds a limit'),
   MODEL_NOT_READY: kind(503, 'The model is not ready', true),
   QUEUE_FULL: kind(429, 'Too many requests are waiting', true),
   ENGINE_CRASHED: kind(503, 'The inference process ended', true),
@@ -121,14 +137,22 @@ export class ServiceError extends Error {
   }
 }
 
-/** SQLITE_FULL (sqlite.org/rescode.html). */
-const sqliteFull = 13
+/**
+ * What SQLite says when the system gives it no room (sqlite.org/rescode.html): ENOSPC, EDQUOT, and
+ * when the index of the write-ahead log cannot grow.
+ */
+const sqliteFull: Readonly<Record<number, string>> = {
+  13: 'SQLITE_FULL',
+  778: 'SQLITE_IOERR_WRITE',
+  4874: 'SQLITE_IOERR_SHMSIZE'
+}
 
 /** DISK_FULL when `error` says so, else `error` unchanged. `doing` completes the detail: `store the file`. */
 export function asDiskError(error: unknown, doing: string): unknown {
   const { code, errcode } = (error ?? {}) as { readonly code?: unknown; readonly errcode?: unknown }
-  const reason = errcode === sqliteFull ? 'SQLITE_FULL' : code
-  if (reason !== 'ENOSPC' && reason !== 'EDQUOT' && reason !== 'SQLITE_FULL') return error
+  const isSystem = code === 'ENOSPC' || code === 'EDQUOT'
+  const reason = isSystem ? code : sqliteFull[Number(errcode)]
+  if (reason === undefined) return error
   return new ServiceError('DISK_FULL', {
     detail: `Cannot ${doing}: no room is left on the disk (${reason})`,
     retryAfter: 60,

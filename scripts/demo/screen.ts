@@ -57,11 +57,11 @@ export function table({ variants, recommended }: ModelVersion): void {
   const head = ['', 'test accuracy', 'bytes', 'MACs', 'ms (p50)', 'times faster']
   const rows = Object.entries(variants).map(([name, variant]) => [
     name === recommended ? `${name} *` : name,
-    percent(variant.accuracy.test.value),
+    variant.accuracy === null ? '' : percent(variant.accuracy.test.value),
     thousands(variant.bytes),
-    thousands(variant.macs),
+    variant.macs === null ? '' : thousands(variant.macs),
     variant.latency.medianMs.toFixed(4) + (variant.latency.noisy ? ' (noisy)' : ''),
-    timesFaster(variant.versusBaseline.faster)
+    variant.versusBaseline === null ? '' : timesFaster(variant.versusBaseline.faster)
   ])
   const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)))
   const line = (row: readonly string[]) =>

@@ -4,25 +4,14 @@
  * A blob is written beside the others under a name of its own, flushed, and renamed into place, so a
  * reader sees all of it or nothing; what a killed process left behind is removed at the next open.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { createReadStream, type ReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { asDiskError, ServiceError } from '../errors.ts'
+import { asDiskError } from '../errors.ts'
+import { Contents } from './contents.ts'
 import { flushFolder } from './flush-folder.ts'
-
-export interface StoredBlob {
-  /** Lower-case hexadecimal. */
-  readonly sha256: string
-  readonly bytes: number
-}
-
-export interface PutOptions {
-  /** Refuse bytes with another digest. */
-  readonly expectSha256?: string
-  /** Refuse more bytes than this. */
-  readonly maxBytes?: number
-}
+import { type PutOptions, type StoredBlob, writeBlob } from './write-blob.ts'
 
 /** A part of a blob, both ends included, as in RFC 9110 section 14.1.2. */
 export interface ByteRange {
@@ -39,6 +28,15 @@ export interface Blobs {
    */
   put(data: AsyncIterable<Uint8Array> | Uint8Array, options?: PutOptions): Promise<StoredBlob>
   /**
+   * Stores bytes as `put` does and has `refer` write the row that names them. Until that has settled
+   * nothing removes them, although no row names them yet.
+   */
+  keep<T>(
+    data: AsyncIterable<Uint8Array> | Uint8Array,
+    options: PutOptions,
+    refer: (stored: StoredBlob) => Promise<T>
+  ): Promise<T>
+  /**
    * Moves a finished file of the same file system in. The caller vouches for its name and that its
    * bytes are flushed; that it lies here is durable after `flush`.
    */
@@ -52,45 +50,81 @@ export interface Blobs {
   size(sha256: string): Promise<number | null>
   /** Streams a blob or a part of it. A missing one fails the stream with ENOENT. */
   read(sha256: string, range?: ByteRange): ReadStream
-  /** Removes a blob; removing none is no error. */
+  /** Removes a blob, unless its row is being written (`keep`); removing none is no error. */
   delete(sha256: string): Promise<void>
+  /**
+   * Removes a blob as `delete` does if it has not been stored (again) since `before`.
+   *
+   * @returns the bytes that it had, or null when it stays or is none
+   */
+  deleteOlder(sha256: string, before: Date): Promise<number | null>
   /** Every blob, in no order. */
   list(): AsyncIterable<{ readonly sha256: string; readonly modified: Date }>
 }
 
+/** Where the store in `dir` has, or would have, a blob. For who reads a store that another process writes. */
+export const blobFile = (dir: string, sha256: string): string =>
+  join(dir, sha256.slice(0, 2), checked(sha256))
+
+export interface OpenOptions {
+  /** Told whenever a blob has been removed. */
+  readonly onRemoved?: () => void
+}
+
 /** Opens (and makes) a store in `dir`, which must have no other writer. */
-export async function openBlobs(dir: string): Promise<Blobs> {
+export async function openBlobs(
+  dir: string,
+  { onRemoved = () => {} }: OpenOptions = {}
+): Promise<Blobs> {
   const staging = join(dir, 'staging')
   await rm(staging, { recursive: true, force: true })
   await mkdir(staging, { recursive: true })
-  const path = (sha256: string) => join(dir, sha256.slice(0, 2), checked(sha256))
+  const contents = new Contents()
+  const path = (sha256: string) => blobFile(dir, sha256)
   const size = async (sha256: string) => (await statIfAny(path(sha256)))?.size ?? null
   const settle = async (file: string, sha256: string) => {
     const made = await mkdir(join(dir, sha256.slice(0, 2)), { recursive: true })
-    await rename(file, path(sha256))
+    await contents.alone(sha256, async () => {
+      await rename(file, path(sha256))
+      // A sweep spares young blobs, and this one is young from now on.
+      await utimes(path(sha256), new Date(), new Date())
+    })
     if (made !== undefined) await flushFolder(dir)
+  }
+  const remove = (sha256: string, before: Date | null) =>
+    contents.alone(sha256, async () => {
+      if (contents.isHeld(sha256)) return null
+      const found = await statIfAny(path(sha256))
+      if (found === null || (before !== null && found.mtime >= before)) return null
+      await rm(path(sha256), { force: true })
+      onRemoved()
+      return found.size
+    })
+  const keep: Blobs['keep'] = async (data, options, refer) => {
+    const file = join(staging, randomUUID())
+    let letGo = () => {}
+    try {
+      const stored = await writeBlob(file, data, options)
+      letGo = contents.hold(stored.sha256)
+      await settle(file, stored.sha256)
+      await flushFolder(join(dir, stored.sha256.slice(0, 2)))
+      return await refer(stored)
+    } catch (error) {
+      await rm(file, { force: true })
+      throw asDiskError(error, 'store the file')
+    } finally {
+      letGo()
+    }
   }
   return {
     path,
     size,
+    keep,
     has: async (sha256) => (await size(sha256)) !== null,
-    async put(data, options = {}) {
-      const file = join(staging, randomUUID())
-      try {
-        const stored = await write(file, data, options)
-        await settle(file, stored.sha256)
-        await flushFolder(join(dir, stored.sha256.slice(0, 2)))
-        return stored
-      } catch (error) {
-        await rm(file, { force: true })
-        throw asDiskError(error, 'store the file')
-      }
-    },
+    put: (data, options = {}) => keep(data, options, async (stored) => stored),
     async adopt(file, sha256) {
       try {
         await settle(file, sha256)
-        // A sweep spares young blobs, and this one is young from now on.
-        await utimes(path(sha256), new Date(), new Date())
       } catch (error) {
         throw asDiskError(error, 'store the file')
       }
@@ -99,38 +133,12 @@ export async function openBlobs(dir: string): Promise<Blobs> {
       for (const folder of await folders(dir)) await flushFolder(join(dir, folder))
     },
     read: (sha256, range) => createReadStream(path(sha256), range ?? {}),
-    delete: (sha256) => rm(path(sha256), { force: true }),
+    async delete(sha256) {
+      await remove(sha256, null)
+    },
+    deleteOlder: remove,
     list: () => list(dir)
   }
-}
-
-async function write(
-  file: string,
-  data: AsyncIterable<Uint8Array> | Uint8Array,
-  { expectSha256, maxBytes = Number.POSITIVE_INFINITY }: PutOptions
-): Promise<StoredBlob> {
-  const hash = createHash('sha256')
-  let bytes = 0
-  const handle = await open(file, 'wx')
-  try {
-    for await (const chunk of data instanceof Uint8Array ? [data] : data) {
-      bytes += chunk.length
-      if (bytes > maxBytes) throw tooLarge(maxBytes)
-      hash.update(chunk)
-      await writeAll(handle, chunk)
-    }
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  const sha256 = hash.digest('hex')
-  if (expectSha256 !== undefined && expectSha256 !== sha256) throw mismatch(expectSha256, sha256)
-  return { sha256, bytes }
-}
-
-/** A write may be short when the disk fills up; the next one then fails with ENOSPC. */
-async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array) {
-  for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
 }
 
 const folders = async (dir: string): Promise<string[]> =>
@@ -159,13 +167,3 @@ function checked(sha256: string): string {
   if (/^[0-9a-f]{64}$/.test(sha256)) return sha256
   throw new TypeError(`Cannot name a blob: 64 lower-case hex digits are needed, received ${sha256}`)
 }
-
-const tooLarge = (maxBytes: number) =>
-  new ServiceError('REQUEST_TOO_LARGE', {
-    detail: `Cannot store the file: at most ${maxBytes} bytes are allowed, received more`
-  })
-
-const mismatch = (expected: string, actual: string) =>
-  new ServiceError('REQUEST_MALFORMED', {
-    detail: `Cannot store the file: its SHA-256 must be ${expected}, received ${actual}`
-  })

@@ -4,15 +4,18 @@
  *
  * Every change takes a fresh revision of the model, so an entity tag never means two states.
  */
-import type { Alias, AliasChange, AliasTarget } from '../contract/model.ts'
-import type { VariantName } from '../contract/report.ts'
-import { type Fault, ServiceError } from '../errors.ts'
+import type { AliasChange } from '../contract/model.ts'
+import type { AliasState } from '../contract/promotion.ts'
+import type { Rollback, RolledBack } from '../contract/rollback.ts'
+import { ServiceError } from '../errors.ts'
+import { addAliasEvent, aliasEvents } from './alias-events.ts'
 import { asTarget } from './alias-row.ts'
+import { type AliasSetting, resolveChange } from './alias-targets.ts'
 import { findModel } from './models.ts'
 import type { Catalog } from './open.ts'
 
 export interface TaggedAlias {
-  readonly alias: Alias
+  readonly alias: AliasState
   /** Entity tag, quoted as in the header (RFC 9110 section 8.8.3). */
   readonly etag: string
   readonly created: boolean
@@ -47,9 +50,73 @@ export async function setAlias(
     const { id } = await findModel(trx, model)
     const current = await currentAlias(trx, id, alias)
     checkPreconditions(current, conditions)
-    const targets = await resolveTargets(trx, id, change)
-    const etag = await writeAlias(trx, id, alias, targets)
-    return { alias: { alias, targets }, etag, created: current === undefined }
+    return changeAlias(trx, { modelId: id, alias, current }, await resolveChange(trx, id, change))
+  })
+}
+
+/**
+ * Checks a change without making it.
+ *
+ * @returns what the alias would point at, and what must hold for the change to be made later on: that nobody
+ *   else has changed the alias meanwhile
+ * @throws like `setAlias`
+ */
+export async function checkChange(
+  db: Catalog,
+  { model, alias }: { readonly model: string; readonly alias: string },
+  { change, ...conditions }: Preconditions & { readonly change: AliasChange }
+): Promise<{ readonly targets: AliasSetting['targets']; readonly unchanged: Preconditions }> {
+  const { id } = await findModel(db, model)
+  const current = await currentAlias(db, id, alias)
+  checkPreconditions(current, conditions)
+  const { targets } = await resolveChange(db, id, change)
+  return { targets, unchanged: unchangedSince(current) }
+}
+
+export const unchangedSince = (current: TaggedAlias | undefined): Preconditions =>
+  current === undefined ? { ifNoneMatch: '*' } : { ifMatch: current.etag }
+
+/** Writes `setting` inside a transaction, and returns the alias as it is then. */
+export async function changeAlias(
+  trx: Catalog,
+  { modelId, alias, current }: AliasPlace & { readonly current: TaggedAlias | undefined },
+  setting: AliasSetting
+): Promise<TaggedAlias> {
+  const etag = await writeAlias(trx, modelId, alias, setting)
+  const { targets, rollback } = setting
+  const events = current?.alias.events ?? []
+  return {
+    alias: { alias, targets: [...targets], rollback, events },
+    etag,
+    created: current === undefined
+  }
+}
+
+export interface AliasPlace {
+  readonly modelId: number
+  readonly alias: string
+}
+
+/**
+ * Points an alias at its stable target alone, unless it has been changed since `revision`.
+ *
+ * @returns whether it was done
+ */
+export async function rollBackAlias(
+  db: Catalog,
+  { modelId, alias, revision }: AliasPlace & { readonly revision: number },
+  event: RolledBack
+): Promise<boolean> {
+  return db.transaction().execute(async (trx) => {
+    const current = await currentAlias(trx, modelId, alias)
+    if (current?.etag !== tag(revision)) return false
+    const { targets, rollback } = current.alias
+    const stable = targets[rollback?.to ?? -1]
+    if (stable === undefined) return false
+    const setting = { targets: [{ ...stable, share: 1 }], rollback: null }
+    await writeAlias(trx, modelId, alias, setting)
+    await addAliasEvent(trx, { modelId, alias }, event)
+    return true
   })
 }
 
@@ -73,13 +140,14 @@ export async function deleteAlias(
   })
 }
 
-/** Writes the targets of an alias, unchecked, inside a transaction. Returns the new entity tag. */
+/** Writes an alias, unchecked, inside a transaction. Returns the new entity tag. */
 export async function writeAlias(
   trx: Catalog,
   modelId: number,
   alias: string,
-  targets: readonly AliasTarget[]
+  { targets, rollback: settings }: AliasSetting
 ): Promise<string> {
+  const rollback = settings && JSON.stringify(settings)
   const { next_revision: revision } = await trx
     .selectFrom('models')
     .select('next_revision')
@@ -92,8 +160,10 @@ export async function writeAlias(
     .execute()
   await trx
     .insertInto('aliases')
-    .values({ model_id: modelId, alias, revision })
-    .onConflict((conflict) => conflict.columns(['model_id', 'alias']).doUpdateSet({ revision }))
+    .values({ model_id: modelId, alias, revision, rollback })
+    .onConflict((conflict) =>
+      conflict.columns(['model_id', 'alias']).doUpdateSet({ revision, rollback })
+    )
     .execute()
   await trx
     .deleteFrom('alias_targets')
@@ -109,14 +179,14 @@ export async function writeAlias(
   return tag(revision)
 }
 
-async function currentAlias(
+export async function currentAlias(
   db: Catalog,
   modelId: number,
   alias: string
 ): Promise<TaggedAlias | undefined> {
   const row = await db
     .selectFrom('aliases')
-    .select('revision')
+    .select(['revision', 'rollback'])
     .where('model_id', '=', modelId)
     .where('alias', '=', alias)
     .executeTakeFirst()
@@ -128,85 +198,17 @@ async function currentAlias(
     .where('alias', '=', alias)
     .orderBy('position')
     .execute()
+  const rollback: Rollback | null = row.rollback === null ? null : JSON.parse(row.rollback)
+  const events = await aliasEvents(db, { modelId, alias })
   return {
-    alias: { alias, targets: targets.map(asTarget) },
+    alias: { alias, targets: targets.map(asTarget), rollback, events },
     etag: tag(row.revision),
     created: false
   }
 }
 
-async function resolveTargets(
-  db: Catalog,
-  modelId: number,
-  change: AliasChange
-): Promise<AliasTarget[]> {
-  const faults: Fault[] = []
-  const wanted = wantedTargets(change, faults)
-  const targets: AliasTarget[] = []
-  for (const { version, variant, share, at } of wanted) {
-    const row = await db
-      .selectFrom('model_versions')
-      .select(['recommended', 'report'])
-      .where('model_id', '=', modelId)
-      .where('version', '=', version)
-      .executeTakeFirst()
-    if (!row) {
-      faults.push({ pointer: `${at}/version`, detail: 'no such version', received: version })
-      continue
-    }
-    const known = Object.keys(JSON.parse(row.report).variants)
-    const chosen = variant ?? (row.recommended as VariantName)
-    if (!known.includes(chosen)) {
-      const detail = `no such variant; version ${version} has ${known.join(', ')}`
-      faults.push({ pointer: `${at}/variant`, detail, received: chosen })
-    } else if (targets.some((t) => t.version === version && t.variant === chosen)) {
-      faults.push({ pointer: at, detail: 'the same target is listed twice', received: version })
-    }
-    targets.push({ version, variant: chosen, share })
-  }
-  if (faults.length > 0) throw invalid(faults)
-  return targets
-}
-
-interface WantedTarget {
-  readonly version: number
-  readonly variant: VariantName | undefined
-  readonly share: number
-  /** Pointer of the object that names it. */
-  readonly at: string
-}
-
-function wantedTargets(change: AliasChange, faults: Fault[]): WantedTarget[] {
-  const { version, variant, targets } = change
-  if ((version === undefined) === (targets === undefined)) {
-    const detail = 'either version or targets is needed'
-    throw invalid([{ pointer: version === undefined ? '' : '/targets', detail, received: change }])
-  }
-  if (version !== undefined) return [{ version, variant, share: 1, at: '' }]
-  if (variant !== undefined) {
-    faults.push({ pointer: '/variant', detail: 'belongs into each target', received: variant })
-  }
-  const listed = targets ?? []
-  for (const [i, target] of listed.entries()) {
-    if (listed.length > 1 && target.share === undefined) {
-      faults.push({ pointer: `/targets/${i}/share`, detail: 'needed with several targets' })
-    }
-  }
-  const shares = listed.map((target) => target.share ?? (listed.length === 1 ? 1 : 0))
-  const sum = shares.reduce((total, share) => total + share, 0)
-  if (Math.abs(sum - 1) > 1e-6) {
-    faults.push({ pointer: '/targets', detail: 'the shares must sum to 1', received: sum })
-  }
-  return listed.map((target, i) => ({
-    version: target.version,
-    variant: target.variant,
-    share: shares[i] ?? 0,
-    at: `/targets/${i}`
-  }))
-}
-
 /** RFC 9110 section 13.1. The comparison is strong: these tags are never weak. */
-function checkPreconditions(
+export function checkPreconditions(
   current: TaggedAlias | undefined,
   { ifMatch, ifNoneMatch }: Preconditions
 ): void {
@@ -227,13 +229,6 @@ function failed(header: string, received: string, etag: string | undefined): Ser
   const state = etag === undefined ? 'the alias does not exist' : `the alias is at ${etag}`
   return new ServiceError('PRECONDITION_FAILED', {
     detail: `Cannot change the alias: ${state}, received ${header}: ${received}`
-  })
-}
-
-function invalid(errors: readonly Fault[]): ServiceError {
-  return new ServiceError('REQUEST_INVALID', {
-    detail: `Cannot set the alias: ${errors.length === 1 ? '1 fault' : `${errors.length} faults`}`,
-    errors
   })
 }
 

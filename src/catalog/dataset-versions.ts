@@ -76,6 +76,7 @@ export async function failImport(
     .set({
       status: 'failed',
       error: JSON.stringify(error),
+      stored_bytes: 0,
       report: report === null ? null : JSON.stringify(report)
     })
     .where('id', '=', id)

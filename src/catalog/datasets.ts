@@ -31,12 +31,14 @@ export interface NewDataset {
   readonly strict: boolean
   /** With an archive the dataset is importing; without one it is ready and empty. */
   readonly hasArchive: boolean
+  /** Key that makes it; null without keys. */
+  readonly owner: string | null
 }
 
 /** @throws ServiceError DATASET_NAME_TAKEN */
 export async function createDataset(
   trx: CatalogTransaction,
-  { id, name, strict, hasArchive }: NewDataset,
+  { id, name, strict, hasArchive, owner }: NewDataset,
   now = new Date()
 ): Promise<DatasetRow> {
   await assertNameIsFree(trx, name)
@@ -52,7 +54,8 @@ export async function createDataset(
       dispatch: 1,
       crashes: 0,
       report: null,
-      error: null
+      error: null,
+      owner
     })
     .returningAll()
     .executeTakeFirstOrThrow()

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 
-export type IdPrefix = 'ds' | 'img' | 'job' | 'pred'
+export type IdPrefix = 'ds' | 'exp' | 'img' | 'job' | 'key' | 'msg' | 'pred'
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 const randomBits = 80n
@@ -23,4 +23,9 @@ function encode(value: bigint): string {
   let text = ''
   for (let shift = 125n; shift >= 0n; shift -= 5n) text += alphabet[Number((value >> shift) & 31n)]
   return text
+}
+
+/** What every id of a millisecond begins with at least: no id made before it is greater. */
+export function timePrefix(prefix: IdPrefix, now: number): string {
+  return `${prefix}_${encode(BigInt(now) << randomBits)}`
 }

@@ -68,12 +68,14 @@ export async function keepAnswer(
     .execute()
 }
 
+/** Forgets that a request with this key is running. An answer that is kept stays. */
 export async function releaseKey(db: Catalog, { caller, route, key }: KeyRef): Promise<void> {
   await db
     .deleteFrom('idempotency_keys')
     .where('caller', '=', caller)
     .where('route', '=', route)
     .where('key', '=', key)
+    .where('status', 'is', null)
     .execute()
 }
 

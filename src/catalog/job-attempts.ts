@@ -6,11 +6,13 @@
  * its successor.
  */
 import type { Claim, JobEvent, Orders } from '../contract/internal.ts'
-import type { Stage } from '../contract/job.ts'
 import { ServiceError } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
+import { recordDecision, recordEnvironment } from './job-environment.ts'
+import { isLost, ranUntil } from './job-lease.ts'
+import { recordMetric } from './job-metrics.ts'
 import { hasEnded } from './job-state.ts'
-import { getJob, isLost, type JobRow, lostAfterMs, moveJob, updateJob } from './jobs.ts'
+import { getJob, type JobRow, moveJob, updateJob } from './jobs.ts'
 import type { Catalog } from './open.ts'
 
 /**
@@ -30,7 +32,7 @@ export function claimJob(
     if (hasEnded(job.state)) {
       throw new ServiceError('JOB_ENDED', { detail: `Cannot claim the job: it is ${job.state}` })
     }
-    if (dispatch !== job.dispatch || job.recipe === null) {
+    if (dispatch !== job.dispatch || job.dataset_version === null) {
       throw stale(`Cannot claim dispatch ${dispatch}: the current one is ${job.dispatch}`)
     }
     // The same worker asks again when it has not seen our answer.
@@ -42,8 +44,8 @@ export function claimJob(
       claimed_dispatch: dispatch,
       worker,
       heartbeat_at: now.toISOString(),
-      started_at: job.started_at ?? now.toISOString(),
-      ran_ms: ranUntil(job, now)
+      event_batch: 0,
+      started_at: job.started_at ?? now.toISOString()
     }
     return moveJob(trx, job, 'claim', changes, now)
   })
@@ -65,7 +67,11 @@ export function beat(
 ): Promise<Orders['order']> {
   return db.transaction().execute(async (trx) => {
     const job = await fenced(trx, { id, attempt })
-    const changes = { progress, heartbeat_at: now.toISOString(), ran_ms: ranUntil(job, now) }
+    const changes = {
+      ...furthest(job, progress),
+      heartbeat_at: now.toISOString(),
+      ran_ms: ranUntil(job, now)
+    }
     return (await updateJob(trx, id, changes)).order
   })
 }
@@ -75,15 +81,23 @@ export interface AttemptRef {
   readonly attempt: number
 }
 
-/** Stores what an attempt reports. An epoch that is run again replaces its first row. */
+export interface BatchRef extends AttemptRef {
+  /** Number of the batch within the attempt. @default none: it cannot come again */
+  readonly batch?: number
+}
+
+/** Stores what an attempt reports. False for a batch that is stored already: its answer was lost. */
 export function recordEvents(
   db: Catalog,
-  { id, attempt }: AttemptRef,
+  { id, attempt, batch }: BatchRef,
   events: readonly JobEvent[]
-): Promise<void> {
+): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
-    await fenced(trx, { id, attempt })
+    const job = await fenced(trx, { id, attempt })
+    if (batch !== undefined && batch <= job.event_batch) return false
     for (const event of events) await recordEvent(trx, { id, attempt }, event)
+    if (batch !== undefined) await updateJob(trx, id, { event_batch: batch })
+    return true
   })
 }
 
@@ -94,32 +108,47 @@ async function recordEvent(
 ): Promise<void> {
   switch (event.type) {
     case 'stage':
-      await updateJob(trx, id, { stage: event.stage, progress: event.progress })
+      await updateJob(trx, id, {
+        stage: event.stage,
+        ...furthest(await getJob(trx, id), event.progress)
+      })
       return
     case 'metric':
       await recordMetric(trx, { id, attempt }, event.metric)
       return
-    case 'log': {
-      const { at, level, message } = event
-      await trx.insertInto('job_logs').values({ job_id: id, at, level, message }).execute()
+    case 'environment': {
+      const message = await recordEnvironment(trx, await getJob(trx, id), event.environment)
+      if (message !== null) await recordLog(trx, id, { level: 'warn', message })
+      return
     }
+    case 'decision':
+      await recordDecision(trx, await getJob(trx, id), event.decision)
+      return
+    case 'checkpoint':
+      return
+    case 'log':
+      await recordLog(trx, id, event)
   }
 }
 
-async function recordMetric(
+/**
+ * A new attempt begins at none, and comes up to where the one before was. Running time adds up over all of
+ * them, so what is shown must not fall, or the time that is left would be a multiple of itself.
+ */
+const furthest = (job: JobRow, progress: number) => ({
+  progress: Math.max(job.progress, progress)
+})
+
+async function recordLog(
   trx: CatalogTransaction,
-  { id, attempt }: AttemptRef,
-  metric: { readonly stage: Stage; readonly epoch: number }
+  id: string,
+  {
+    at = new Date().toISOString(),
+    level,
+    message
+  }: { readonly at?: string; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
 ): Promise<void> {
-  const { stage, epoch } = metric
-  const row = { job_id: id, stage, epoch, attempt, metric: JSON.stringify(metric) }
-  await trx
-    .insertInto('job_metrics')
-    .values(row)
-    .onConflict((conflict) =>
-      conflict.columns(['job_id', 'stage', 'epoch']).doUpdateSet({ attempt, metric: row.metric })
-    )
-    .execute()
+  await trx.insertInto('job_logs').values({ job_id: id, at, level, message }).execute()
 }
 
 /** The job, if `attempt` is the one that holds it. @throws ServiceError ATTEMPT_STALE */
@@ -132,13 +161,6 @@ export async function fenced(
   throw stale(
     `Cannot go on with attempt ${attempt}: the job is ${job.state} at attempt ${job.attempt}`
   )
-}
-
-/** Running time up to now. Of a silence, no more counts than it takes to call an attempt lost. */
-function ranUntil(job: JobRow, now: Date): number {
-  if (job.heartbeat_at === null) return job.ran_ms
-  const sinceMs = now.getTime() - Date.parse(job.heartbeat_at)
-  return job.ran_ms + Math.min(Math.max(sinceMs, 0), lostAfterMs)
 }
 
 function stale(detail: string): ServiceError {

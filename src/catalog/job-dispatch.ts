@@ -5,27 +5,35 @@
  * and again. A running job whose attempt has fallen silent gets a new dispatch number, once: the old
  * one may still be in the hands of the worker that was cut off.
  */
-import { isLost, type JobRow, moveJob, updateJob } from './jobs.ts'
+import { isLost } from './job-lease.ts'
+import { type JobRow, moveJob, updateJob } from './jobs.ts'
 import type { Catalog } from './open.ts'
 
-export interface Unheld {
-  readonly id: string
-  readonly dispatch: number
-}
+/** What the queue must know of a job. */
+export type Unheld = Pick<JobRow, 'id' | 'dispatch' | 'priority' | 'turn' | 'attempt' | 'trace'>
 
-/** Jobs to hand to the queue now, oldest first. */
-export async function findUnheld(db: Catalog, now = new Date()): Promise<Unheld[]> {
-  const rows = await db
+const unheldColumns = ['id', 'dispatch', 'priority', 'turn', 'attempt', 'trace'] as const
+
+/** Queued jobs that can be run now, oldest first. */
+export function findQueued(db: Catalog, now = new Date()): Promise<Unheld[]> {
+  return db
     .selectFrom('jobs')
-    .selectAll()
-    .where('state', 'in', ['queued', 'running'])
+    .select(unheldColumns)
+    .where('state', '=', 'queued')
     .where('dataset_version', 'is not', null)
+    .where(({ eb, or }) =>
+      or([eb('not_before', 'is', null), eb('not_before', '<=', now.toISOString())])
+    )
     .orderBy('id')
     .execute()
+}
+
+/** Running jobs whose attempt has fallen silent, each with a dispatch that nobody holds. */
+export async function findLost(db: Catalog, now = new Date()): Promise<Unheld[]> {
+  const running = await db.selectFrom('jobs').selectAll().where('state', '=', 'running').execute()
   const unheld: Unheld[] = []
-  for (const job of rows) {
-    if (job.state === 'queued') unheld.push({ id: job.id, dispatch: job.dispatch })
-    else if (isLost(job, now)) unheld.push(...(await supersede(db, job, now)))
+  for (const job of running) {
+    if (isLost(job, now)) unheld.push(...(await supersede(db, job, now)))
   }
   return unheld
 }
@@ -41,12 +49,12 @@ function supersede(db: Catalog, seen: JobRow, now: Date): Promise<Unheld[]> {
       .executeTakeFirst()
     if (job === undefined || !isLost(job, now)) return []
     if (job.order === 'cancel') {
-      await moveJob(trx, job, 'cancel', {}, now)
+      await moveJob(trx, job, 'cancel', { stop_reason: 'cancelled' }, now)
       return []
     }
     const taken = job.dispatch === job.claimed_dispatch
     const { dispatch } = taken ? await updateJob(trx, job.id, { dispatch: job.dispatch + 1 }) : job
-    return [{ id: job.id, dispatch }]
+    return [{ ...job, dispatch }]
   })
 }
 

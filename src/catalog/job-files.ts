@@ -8,6 +8,7 @@ import { jobStates } from '../contract/job.ts'
 import type { CatalogTransaction } from './database.ts'
 import { type AttemptRef, fenced } from './job-attempts.ts'
 import { hasEnded } from './job-state.ts'
+import { updateJob } from './jobs.ts'
 import type { JobFileTable } from './migration/0002-jobs.ts'
 import type { Catalog } from './open.ts'
 
@@ -22,31 +23,44 @@ export interface StoredFile {
   readonly bytes: number
 }
 
-/** Refers to a stored blob by name. Returns the contents that it supersedes. */
+interface NewFile extends StoredFile {
+  /** Checkpoints that the attempt could not use: they go before older ones. @default none */
+  readonly damaged?: readonly string[]
+}
+
+/**
+ * Refers to a stored blob by name. Returns the contents that it supersedes. A checkpoint is progress, after
+ * which crashes are counted anew, however the attempt then ends.
+ */
 export function keepFile(
   db: Catalog,
   { id, attempt }: AttemptRef,
   kind: FileKind,
-  { name, sha256, bytes }: StoredFile
+  { name, sha256, bytes, damaged = [] }: NewFile
 ): Promise<string[]> {
   return db.transaction().execute(async (trx) => {
     await fenced(trx, { id, attempt })
     const before = await filesOf(trx, id, kind)
-    const row = { job_id: id, kind, name, sha256, bytes }
-    await remove(
-      trx,
-      before.filter((file) => file.name === name).map(({ seq }) => seq)
-    )
-    await trx.insertInto('job_files').values(row).execute()
-    const others = before.filter((file) => file.name !== name)
-    const outdated = kind === 'checkpoint' ? others.slice(keptCheckpoints - 1) : []
-    await remove(
-      trx,
-      outdated.map(({ seq }) => seq)
-    )
     const replaced = before.filter((file) => file.name === name)
-    return [...outdated, ...replaced].map((file) => file.sha256)
+    const others = before.filter((file) => file.name !== name)
+    const outdated = kind === 'checkpoint' ? outdatedOf(others, damaged) : []
+    const superseded = [...outdated, ...replaced]
+    await remove(
+      trx,
+      superseded.map(({ seq }) => seq)
+    )
+    const row = { job_id: id, kind, name, sha256, bytes }
+    await trx.insertInto('job_files').values(row).execute()
+    if (kind === 'checkpoint') await updateJob(trx, id, { crashes: 0 })
+    return superseded.map((file) => file.sha256)
   })
+}
+
+/** Of the checkpoints so far, newest first, those that a new one leaves no place for. */
+function outdatedOf<T extends StoredFile>(files: readonly T[], damaged: readonly string[]): T[] {
+  const isDamaged = ({ name }: T): boolean => damaged.includes(name)
+  const sound = files.filter((file) => !isDamaged(file))
+  return [...sound, ...files.filter(isDamaged)].slice(keptCheckpoints - 1)
 }
 
 /** Checkpoints of a job, newest first. */
@@ -65,8 +79,8 @@ export async function findFile(
 }
 
 /** Artifacts of a job as a version lists them, by name. */
-export async function jobArtifacts(trx: CatalogTransaction, id: string) {
-  const rows = await filesOf(trx, id, 'artifact')
+export async function jobArtifacts(db: Catalog | CatalogTransaction, id: string) {
+  const rows = await filesOf(db, id, 'artifact')
   return rows
     .map(({ name, sha256, bytes }) => ({ file: name, sha256, bytes, mediaType: mediaType(name) }))
     .sort((a, b) => (a.file < b.file ? -1 : 1))
@@ -77,8 +91,14 @@ export async function dropEndedFiles(db: Catalog): Promise<string[]> {
   const ended = jobStates.filter(hasEnded)
   const rows = await db
     .deleteFrom('job_files')
-    .where('job_id', 'in', (jobs) =>
-      jobs.selectFrom('jobs').select('id').where('state', 'in', ended)
+    // Asked of each file: there are few, while jobs that have ended become ever more.
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('jobs')
+          .select('id')
+          .whereRef('jobs.id', '=', 'job_files.job_id')
+          .where('state', 'in', ended)
+      )
     )
     .returning('sha256')
     .execute()

@@ -6,19 +6,23 @@
 import type { Outcome } from '../contract/internal.ts'
 import type { Problem } from '../contract/problem.ts'
 import type { PublishedReport } from '../contract/report.ts'
-import { type ErrorCode, errorCatalogue } from '../errors.ts'
+import { type ErrorCode, errorCatalogue, ServiceError } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
+import { keepEvaluation } from './evaluations.ts'
 import { type AttemptRef, fenced } from './job-attempts.ts'
 import { jobArtifacts } from './job-files.ts'
 import { getJob, type JobRow, moveJob } from './jobs.ts'
 import type { Catalog } from './open.ts'
 import { publishVersion } from './publish-version.ts'
 
+/** How long a job waits whose worker cannot go on: time for room to be made, or for the api to come back. */
+const postponedMs = 60_000
 /** Crashes in a row, without a checkpoint between them, that a job is allowed. */
 const mostCrashes = 3
 const lastLines = 20
 
 type Completed = Extract<Outcome, { kind: 'completed' }>
+type Evaluated = Extract<Outcome, { kind: 'evaluated' }>
 type Crashed = Extract<Outcome, { kind: 'crashed' }>
 
 /** @throws ServiceError ATTEMPT_STALE, or MODEL_INVALID when the report does not fit the artifacts */
@@ -42,17 +46,21 @@ function settle(
   now: Date
 ): Promise<JobRow> {
   // Whatever the attempt came to: who asked for the job to be given up was told that it will be.
-  if (job.order === 'cancel') return moveJob(trx, job, 'cancel', {}, now)
+  if (job.order === 'cancel') return moveJob(trx, job, 'cancel', { stop_reason: 'cancelled' }, now)
   switch (outcome.kind) {
     case 'completed':
       return complete(trx, job, outcome, now)
+    case 'evaluated':
+      return completeEvaluation(trx, job, outcome, now)
     case 'failed':
       return fail(trx, job, errorOf(outcome.code, outcome.detail), now)
     case 'crashed':
       return crash(trx, job, outcome, now)
     case 'cancelled':
     case 'released':
-      return moveJob(trx, job, 'requeue', { dispatch: job.dispatch + 1 }, now)
+      return requeue(trx, job, {}, now)
+    case 'postponed':
+      return postpone(trx, job, outcome.detail, now)
   }
 }
 
@@ -62,13 +70,15 @@ async function complete(
   { report, stopReason }: Completed,
   now: Date
 ): Promise<JobRow> {
+  assertKind(job, 'train')
   const version = await publishVersion(trx, {
     job: job.id,
     model: job.model,
     dataset: { id: job.dataset_id, name: job.dataset_name, version: job.dataset_version ?? 0 },
     report: report as PublishedReport,
     artifacts: await jobArtifacts(trx, job.id),
-    alias: job.alias
+    alias: job.alias,
+    owner: job.owner
   })
   const result = { model: job.model, version, recommended: report.recommended }
   const changes = {
@@ -78,6 +88,30 @@ async function complete(
     result: JSON.stringify(result)
   } as const
   return moveJob(trx, job, 'complete', changes, now)
+}
+
+async function completeEvaluation(
+  trx: CatalogTransaction,
+  job: JobRow,
+  { report, stopReason }: Evaluated,
+  now: Date
+): Promise<JobRow> {
+  assertKind(job, 'evaluate')
+  const result = await keepEvaluation(trx, job, report)
+  const changes = {
+    stage: 'evaluate',
+    progress: 1,
+    stop_reason: stopReason,
+    result: JSON.stringify(result)
+  } as const
+  return moveJob(trx, job, 'complete', changes, now)
+}
+
+function assertKind({ kind }: JobRow, wanted: JobRow['kind']): void {
+  if (kind === wanted) return
+  throw new ServiceError('REQUEST_INVALID', {
+    detail: `Cannot end the attempt: this is the outcome of a job to ${wanted}, received for one to ${kind}`
+  })
 }
 
 /** Fails a job that waited for a dataset in vain, unless it has been cancelled meanwhile. */
@@ -97,15 +131,40 @@ export function failWaitingJob(
 const fail = (trx: CatalogTransaction, job: JobRow, error: Problem, now: Date): Promise<JobRow> =>
   moveJob(trx, job, 'fail', { error: JSON.stringify(error) }, now)
 
+/** Has a job dispatched again. */
+const requeue = (
+  trx: CatalogTransaction,
+  job: JobRow,
+  changes: { readonly crashes?: number; readonly not_before?: string },
+  now: Date
+): Promise<JobRow> =>
+  moveJob(trx, job, 'requeue', { not_before: null, ...changes, dispatch: job.dispatch + 1 }, now)
+
+/** Has a job dispatched again after a while, and says in its log why. Nothing is counted against it. */
+async function postpone(
+  trx: CatalogTransaction,
+  job: JobRow,
+  detail: string,
+  now: Date
+): Promise<JobRow> {
+  const not_before = new Date(now.getTime() + postponedMs).toISOString()
+  const message = `put off until ${not_before}: ${detail}`
+  const line = { job_id: job.id, at: now.toISOString(), level: 'warn', message } as const
+  await trx.insertInto('job_logs').values(line).execute()
+  return requeue(trx, job, { not_before }, now)
+}
+
 async function crash(
   trx: CatalogTransaction,
   job: JobRow,
   outcome: Crashed,
   now: Date
 ): Promise<JobRow> {
+  // Nothing that the job did: it must neither count nor be repeated at once.
+  if (outcome.cause === 'supervisor') return postpone(trx, job, outcome.detail, now)
   const crashes = outcome.progressed ? 0 : job.crashes + 1
   if (crashes < mostCrashes) {
-    return moveJob(trx, job, 'requeue', { crashes, dispatch: job.dispatch + 1 }, now)
+    return requeue(trx, job, { crashes }, now)
   }
   const error = errorOf('JOB_CRASHED', await crashReport(trx, job, outcome))
   return moveJob(trx, job, 'fail', { crashes, error: JSON.stringify(error) }, now)

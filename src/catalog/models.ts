@@ -6,9 +6,10 @@ import type {
   Model,
   ModelVersion
 } from '../contract/model.ts'
-import type { PublishedReport, VariantName } from '../contract/report.ts'
+import type { VariantName, VersionReport } from '../contract/report.ts'
 import { ServiceError } from '../errors.ts'
 import { asTarget } from './alias-row.ts'
+import { assertNotJudged } from './evaluations.ts'
 import type { Catalog } from './open.ts'
 
 interface ModelRow {
@@ -61,8 +62,8 @@ export async function readVersion(
     .where('version', '=', version)
     .executeTakeFirst()
   if (!row) throw versionNotFound(name, version)
-  const report: PublishedReport = JSON.parse(row.report)
-  const dataset: DatasetReference = JSON.parse(row.dataset)
+  const report: VersionReport = JSON.parse(row.report)
+  const dataset: DatasetReference | null = row.dataset && JSON.parse(row.dataset)
   const artifacts = await artifactRows(db, id, version).orderBy('file').execute()
   return {
     model: name,
@@ -84,9 +85,9 @@ export async function readArtifact(
     file
   }: { readonly name: string; readonly version: number; readonly file: string }
 ): Promise<Artifact> {
+  const found = await findArtifact(db, { name, version, file })
+  if (found !== undefined) return found
   const { id } = await findModel(db, name)
-  const row = await artifactRows(db, id, version).where('file', '=', file).executeTakeFirst()
-  if (row) return asArtifact(row)
   const rows = await artifactRows(db, id, version).orderBy('file').execute()
   if (rows.length === 0) throw versionNotFound(name, version)
   throw new ServiceError('ARTIFACT_NOT_FOUND', {
@@ -94,14 +95,30 @@ export async function readArtifact(
   })
 }
 
+/** An artifact of a version, if there is one of this name. */
+export async function findArtifact(
+  db: Catalog,
+  {
+    name,
+    version,
+    file
+  }: { readonly name: string; readonly version: number; readonly file: string }
+): Promise<Artifact | undefined> {
+  const { id } = await findModel(db, name)
+  const row = await artifactRows(db, id, version).where('file', '=', file).executeTakeFirst()
+  return row && asArtifact(row)
+}
+
 /**
- * Deletes a version. Its number is never given again; its files go when nothing refers to them.
+ * Deletes a version. Its number is never given again.
  *
+ * @returns SHA-256 of its files, which others may have as well
  * @throws ServiceError MODEL_NOT_FOUND, VERSION_NOT_FOUND, VERSION_IN_USE.
  */
-export async function deleteVersion(db: Catalog, name: string, version: number): Promise<void> {
-  await db.transaction().execute(async (trx) => {
+export async function deleteVersion(db: Catalog, name: string, version: number): Promise<string[]> {
+  return db.transaction().execute(async (trx) => {
     const { id } = await findModel(trx, name)
+    await assertNotJudged(trx, { modelId: id, version })
     const users = await trx
       .selectFrom('alias_targets')
       .select('alias')
@@ -114,8 +131,14 @@ export async function deleteVersion(db: Catalog, name: string, version: number):
         detail: `Cannot delete ${name} version ${version}: aliases point at it, received ${users.map((u) => u.alias).join(', ')}`
       })
     }
-    await trx
+    const files = await trx
       .deleteFrom('artifacts')
+      .where('model_id', '=', id)
+      .where('version', '=', version)
+      .returning('sha256')
+      .execute()
+    await trx
+      .deleteFrom('evaluations')
       .where('model_id', '=', id)
       .where('version', '=', version)
       .execute()
@@ -125,19 +148,41 @@ export async function deleteVersion(db: Catalog, name: string, version: number):
       .where('version', '=', version)
       .executeTakeFirst()
     if (deleted.numDeletedRows === 0n) throw versionNotFound(name, version)
+    return files.map(({ sha256 }) => sha256)
   })
 }
 
-/** Deletes a model with its aliases, versions and artifacts. @throws ServiceError MODEL_NOT_FOUND. */
-export async function deleteModel(db: Catalog, name: string): Promise<void> {
-  await db.transaction().execute(async (trx) => {
+/**
+ * Deletes a model with its aliases, versions and artifacts.
+ *
+ * @returns SHA-256 of its files, which others may have as well
+ * @throws ServiceError MODEL_NOT_FOUND, VERSION_IN_USE while one of its versions is evaluated.
+ */
+export async function deleteModel(db: Catalog, name: string): Promise<string[]> {
+  return db.transaction().execute(async (trx) => {
     const { id } = await findModel(trx, name)
-    for (const table of ['alias_targets', 'aliases', 'artifacts', 'model_versions'] as const) {
+    await assertNotJudged(trx, { modelId: id })
+    const files = await trx
+      .deleteFrom('artifacts')
+      .where('model_id', '=', id)
+      .returning('sha256')
+      .execute()
+    for (const table of ownedTables) {
       await trx.deleteFrom(table).where('model_id', '=', id).execute()
     }
     await trx.deleteFrom('models').where('id', '=', id).execute()
+    return files.map(({ sha256 }) => sha256)
   })
 }
+
+/** What goes with a model, in the order in which it may go. */
+const ownedTables = [
+  'alias_events',
+  'alias_targets',
+  'aliases',
+  'evaluations',
+  'model_versions'
+] as const
 
 /** @throws ServiceError MODEL_NOT_FOUND. */
 export async function findModel(db: Catalog, name: string): Promise<ModelRow> {

@@ -21,21 +21,49 @@ export function nodeSqliteDialect(file: string): SqliteDialect {
     enableForeignKeyConstraints: true
   })
   database.exec('pragma journal_mode = wal; pragma synchronous = full;')
+  const prepared = new Map<string, ReturnType<typeof adapt>>()
+  const prepare = (sql: string) => {
+    const known = prepared.get(sql)
+    if (known) return known
+    if (prepared.size >= mostPrepared) prepared.clear()
+    const statement = adapt(database, sql)
+    prepared.set(sql, statement)
+    return statement
+  }
   return new SqliteDialect({
     database: {
       close: () => database.close(),
-      prepare: (sql) => adapt(database.prepare(sql))
+      prepare: (sql) => (isDone(sql, database) ? nothing : prepare(sql))
     }
   })
 }
 
-function adapt(statement: StatementSync) {
+/** Preparing a statement costs several times what a short one does; SQLite keeps them right when tables change. */
+const mostPrepared = 256
+
+/**
+ * SQLite rolls a transaction back by itself when the disk is full (sqlite.org/lang_transaction.html,
+ * section 3), and Kysely then asks for it: refused, that would hide what went wrong.
+ */
+const isDone = (sql: string, { isTransaction }: DatabaseSync): boolean =>
+  sql === 'rollback' && !isTransaction
+
+const nothing = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  *iterate() {}
+}
+
+function adapt(database: DatabaseSync, sql: string) {
+  const statement: StatementSync = database.prepare(sql)
   return {
     reader: statement.columns().length > 0,
     all: (values: readonly unknown[]) => statement.all(...values.map(toSql)).map(plain),
     run: (values: readonly unknown[]) => statement.run(...values.map(toSql)),
     *iterate(values: readonly unknown[]) {
-      for (const row of statement.iterate(...values.map(toSql))) yield plain(row)
+      // One of its own: a loop that is left early must not leave the shared one half way.
+      for (const row of database.prepare(sql).iterate(...values.map(toSql))) yield plain(row)
     }
   }
 }

@@ -1,39 +1,38 @@
 /**
- * Publishing: a job's outcome becomes the next version of its model.
+ * Publishing: a job's outcome, or a model made elsewhere, becomes the next version of its model.
  *
  * Called inside the transaction that completes the job, so either both are seen or neither.
  */
 import type { Artifact, DatasetReference } from '../contract/model.ts'
-import type { PublishedReport } from '../contract/report.ts'
+import type { VersionReport } from '../contract/report.ts'
 import { ServiceError } from '../errors.ts'
 import { writeAlias } from './aliases.ts'
 import type { Catalog } from './open.ts'
 
 export interface Publication {
-  readonly job: string
+  /** Null, as the dataset is, of a model made elsewhere. */
+  readonly job: string | null
   readonly model: string
-  readonly dataset: DatasetReference
-  readonly report: PublishedReport
+  readonly dataset: DatasetReference | null
+  readonly report: VersionReport
   readonly artifacts: readonly Artifact[]
-  /** The alias that the job asked to move, or null. */
+  /** The alias that was asked to be moved, or null. */
   readonly alias: string | null
+  /** Key that posted the job or the model; null without keys. */
+  readonly owner: string | null
 }
 
 /**
- * Publishes the version of a job and returns its number. Idempotent: the same job gets the same number.
+ * Publishes a version and returns its number. Idempotent: the same job gets the same number.
  *
  * The first version ever published under a name sets `production`; later ones move only the alias
- * that the job names.
+ * that is named.
  *
  * @throws ServiceError MODEL_INVALID when the report names a variant or file that was not uploaded.
  */
 export async function publishVersion(trx: Catalog, publication: Publication): Promise<number> {
-  const { job, report, artifacts, alias } = publication
-  const published = await trx
-    .selectFrom('model_versions')
-    .select('version')
-    .where('job', '=', job)
-    .executeTakeFirst()
+  const { job, dataset, report, artifacts, alias } = publication
+  const published = job === null ? undefined : await versionOf(trx, job)
   if (published) return published.version
   const accuracy = checkReport(report, artifacts)
 
@@ -45,10 +44,11 @@ export async function publishVersion(trx: Catalog, publication: Publication): Pr
       version,
       job,
       created_at: new Date().toISOString(),
-      dataset: JSON.stringify(publication.dataset),
+      dataset: dataset && JSON.stringify(dataset),
       recommended: report.recommended,
       accuracy,
-      report: JSON.stringify(report)
+      report: JSON.stringify(report),
+      owner: publication.owner
     })
     .execute()
   for (const { file, sha256, bytes, mediaType } of artifacts) {
@@ -59,10 +59,14 @@ export async function publishVersion(trx: Catalog, publication: Publication): Pr
   }
   const moved = new Set([...(version === 1 ? ['production'] : []), ...(alias ? [alias] : [])])
   for (const name of moved) {
-    await writeAlias(trx, id, name, [{ version, variant: report.recommended, share: 1 }])
+    const targets = [{ version, variant: report.recommended, share: 1 }]
+    await writeAlias(trx, id, name, { targets, rollback: null })
   }
   return version
 }
+
+const versionOf = (trx: Catalog, job: string) =>
+  trx.selectFrom('model_versions').select('version').where('job', '=', job).executeTakeFirst()
 
 /** Takes the next version number of a model, making the model when it is new. */
 async function takeVersion(trx: Catalog, name: string): Promise<{ id: number; version: number }> {
@@ -84,15 +88,15 @@ async function takeVersion(trx: Catalog, name: string): Promise<{ id: number; ve
   return { id, version }
 }
 
-/** Returns the test accuracy of the recommended variant. */
-function checkReport(report: PublishedReport, artifacts: readonly Artifact[]): number {
+/** Returns the test accuracy of the recommended variant; null when it was not measured. */
+function checkReport(report: VersionReport, artifacts: readonly Artifact[]): number | null {
   const files = new Set(artifacts.map(({ file }) => file))
   for (const [variant, { file }] of Object.entries(report.variants)) {
     if (!files.has(file)) throw invalid(`the file of variant ${variant}, ${file}, is missing`)
   }
   const recommended = report.variants[report.recommended]
   if (!recommended) throw invalid(`the recommended variant ${report.recommended} is missing`)
-  return recommended.accuracy.test.value
+  return recommended.accuracy?.test.value ?? null
 }
 
 function invalid(reason: string): ServiceError {

@@ -4,6 +4,7 @@
  * A version never changes, so what is parsed from its report is kept; whether it still exists and
  * where aliases point is asked of the catalogue every time.
  */
+import { createHash } from 'node:crypto'
 import type { PublishedReport, VariantName } from '../contract/report.ts'
 import { ServiceError } from '../errors.ts'
 import { aliasNotFound } from './aliases.ts'
@@ -14,6 +15,8 @@ export interface Choice {
   readonly version?: number | undefined
   readonly variant?: VariantName | undefined
   readonly alias?: string | undefined
+  /** Who asks, in the caller's own words: always the same target of an alias, while it has the same ones. */
+  readonly sticky?: string | undefined
 }
 
 export interface ServedVariant {
@@ -24,6 +27,20 @@ export interface ServedVariant {
   readonly network: PublishedReport['network']
   /** Of the ONNX file. */
   readonly sha256: string
+  /** When it was chosen as a target of an alias that may be rolled back. */
+  readonly watched?: WatchedTarget
+}
+
+/** A target of an alias whose outcomes decide whether the alias is rolled back. */
+export interface WatchedTarget {
+  readonly modelId: number
+  readonly alias: string
+  /** Of the alias, when the target was chosen. */
+  readonly revision: number
+  /** Of the target in the alias. */
+  readonly position: number
+  /** JSON: Rollback. */
+  readonly rollback: string
 }
 
 interface ServedVersion {
@@ -60,7 +77,7 @@ export class ServedModels {
     const found =
       choice.version !== undefined
         ? await this.#byVersion(model, choice.version)
-        : ((await this.#byAlias(model, choice.alias)) ?? (await this.#newest(model)))
+        : ((await this.#byAlias(model, choice)) ?? (await this.#newest(model)))
     const served = await this.#version(found.id, model, found.version)
     const variant = choice.variant ?? found.variant ?? served.recommended
     const sha256 = served.files.get(variant)
@@ -70,7 +87,10 @@ export class ServedModels {
       })
     }
     const { labels, network } = served
-    return { model, version: found.version, variant, labels, network, sha256 }
+    // Whoever names a variant has not left the choice to the alias.
+    const { watched } = choice.variant === undefined ? found : {}
+    const chosen = { model, version: found.version, variant, labels, network, sha256 }
+    return watched === undefined ? chosen : { ...chosen, watched }
   }
 
   async #byVersion(model: string, version: number): Promise<Found> {
@@ -88,23 +108,30 @@ export class ServedModels {
   }
 
   /** Undefined when no alias was asked for and there is no `production`. */
-  async #byAlias(model: string, asked: string | undefined): Promise<Found | undefined> {
+  async #byAlias(model: string, { alias: asked, sticky }: Choice): Promise<Found | undefined> {
     const alias = asked ?? 'production'
     const rows = await this.#db
       .selectFrom('models')
       .leftJoin('alias_targets', (join) =>
-        join.onRef('model_id', '=', 'id').on('alias', '=', alias)
+        join.onRef('alias_targets.model_id', '=', 'id').on('alias_targets.alias', '=', alias)
       )
-      .select(['id', 'version', 'variant', 'share'])
+      .leftJoin('aliases', (join) =>
+        join.onRef('aliases.model_id', '=', 'id').on('aliases.alias', '=', alias)
+      )
+      .select(['id', 'version', 'variant', 'share', 'position', 'revision', 'rollback'])
       .where('name', '=', model)
       .orderBy('position')
       .execute()
     if (rows.length === 0) throw modelNotFound(model)
     const targets = rows.filter((row) => row.version !== null)
     if (targets.length === 0 && asked !== undefined) throw aliasNotFound(model, alias)
-    const target = pickTarget(targets, this.#draw)
+    const draw = sticky === undefined ? this.#draw : () => drawOf(`${model}/${alias}/${sticky}`)
+    const target = pickTarget(targets, draw)
     if (!target || target.version === null) return undefined
-    return { id: target.id, version: target.version, variant: target.variant as VariantName }
+    const { id, version, variant, position, revision, rollback } = target
+    const found = { id, version, variant: variant as VariantName }
+    if (rollback === null || revision === null || position === null) return found
+    return { ...found, watched: { modelId: id, alias, revision, position, rollback } }
   }
 
   async #newest(model: string): Promise<Found> {
@@ -162,7 +189,12 @@ interface Found {
   readonly id: number
   readonly version: number
   readonly variant?: VariantName
+  readonly watched?: WatchedTarget
 }
+
+/** Uniform in [0, 1), the same for the same text on every machine. */
+const drawOf = (text: string): number =>
+  createHash('sha256').update(text).digest().readUInt32BE(0) / 2 ** 32
 
 /** Picks by share: the first target whose cumulated share exceeds the draw. */
 function pickTarget<T extends { readonly share: number | null }>(

@@ -1,9 +1,10 @@
 /** Published models as callers read them: model, version, artifact, alias. */
 import { type Static, Type } from 'typebox'
 import { Name } from './job.ts'
-import { PublishedReport, VariantName } from './report.ts'
+import { VariantName, VersionReport } from './report.ts'
+import { RollbackWish } from './rollback.ts'
 
-const VersionNumber = Type.Integer({ minimum: 1, maximum: 999_999_999 })
+export const VersionNumber = Type.Integer({ minimum: 1, maximum: 999_999_999 })
 
 export const AliasTarget = Type.Object(
   {
@@ -38,7 +39,8 @@ export const AliasChange = Type.Object(
         ),
         { minItems: 1, maxItems: 8 }
       )
-    )
+    ),
+    rollback: Type.Optional(RollbackWish)
   },
   { $id: 'AliasChange', additionalProperties: false }
 )
@@ -53,9 +55,12 @@ export const Model = Type.Object(
       Type.Object({
         version: Type.Integer(),
         createdAt: Type.String(),
-        job: Type.String(),
+        job: Type.Union([Type.String(), Type.Null()]),
         recommended: VariantName,
-        accuracy: Type.Number({ description: 'Of the recommended variant on the test split' })
+        accuracy: Type.Union([Type.Number(), Type.Null()], {
+          description:
+            'Of the recommended variant on the test split; null, as job is, of a model made elsewhere'
+        })
       })
     )
   },
@@ -86,9 +91,11 @@ export const ModelVersion = Type.Object(
     model: Type.String(),
     version: Type.Integer(),
     createdAt: Type.String(),
-    job: Type.String(),
-    dataset: DatasetReference,
-    ...PublishedReport.properties,
+    job: Type.Union([Type.String(), Type.Null()], {
+      description: 'That made it; null, as dataset is, of a model made elsewhere'
+    }),
+    dataset: Type.Union([DatasetReference, Type.Null()]),
+    ...VersionReport.properties,
     artifacts: Type.Array(Artifact)
   },
   { $id: 'ModelVersion' }

@@ -18,6 +18,14 @@ export const PredictionQuery = Type.Object(
     alias: Type.Optional(Name),
     version: Type.Optional(Type.Integer({ minimum: 1, maximum: 999_999_999 })),
     variant: Type.Optional(VariantName),
+    sticky: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description:
+          'Who asks, such as a user id: where an alias shares its traffic, the same one is always answered by the same target'
+      })
+    ),
     top: Type.Optional(
       Type.Integer({
         minimum: 1,

@@ -1,10 +1,11 @@
 /**
  * Entry of the importer process: reads one hostile archive, or a few hostile images, and exits.
  *
- * Started by `run-importer.ts` with memory limits; it gets its order by IPC and ends when the channel
- * closes, so a killed api leaves no importer behind.
+ * Started by `run-importer.ts` with memory limits; it gets its order by IPC and ends with its
+ * parent, so a killed api leaves no importer behind.
  */
 import type { ImporterAnswer, ImportOrder } from '../contract/importer.ts'
+import { endWithParent } from '../end-with-parent.ts'
 import { ServiceError } from '../errors.ts'
 import { importImages } from './import.ts'
 import type { ImportLimits } from './limits.ts'
@@ -14,7 +15,7 @@ export interface ImporterStart {
   readonly limits: ImportLimits
 }
 
-process.on('disconnect', () => process.exit(0))
+endWithParent()
 process.once('message', async ({ order, limits }: ImporterStart) => {
   const answer = await run(order, limits)
   process.send?.(answer, () => process.disconnect?.())

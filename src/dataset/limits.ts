@@ -6,6 +6,8 @@ export interface ImportLimits {
   readonly entries: number
   /** Bytes that all entries give together. */
   readonly totalBytes: number
+  /** Bytes that there is room for on the disk; beyond them the import waits. */
+  readonly roomBytes: number
   /** Bytes of one entry. */
   readonly entryBytes: number
   /** Bytes produced for each byte of the archive, once `ratioFrom` bytes were produced. */
@@ -27,6 +29,7 @@ const MiB = 2 ** 20
 export const importLimits: ImportLimits = {
   entries: 2_000_000,
   totalBytes: 200 * 1024 * MiB,
+  roomBytes: Number.MAX_SAFE_INTEGER,
   entryBytes: 64 * MiB,
   ratio: 200,
   ratioFrom: 64 * MiB,
@@ -41,7 +44,7 @@ export const importLimits: ImportLimits = {
 export interface Meter {
   /** Counts one entry. @throws ServiceError ARCHIVE_LIMIT */
   entry(): void
-  /** Counts bytes produced. @throws ServiceError ARCHIVE_LIMIT */
+  /** Counts bytes produced. @throws ServiceError ARCHIVE_LIMIT, DISK_FULL */
   bytes(produced: number): void
 }
 
@@ -58,6 +61,7 @@ export function meter(limits: ImportLimits, archiveBytes: number): Meter {
       if (bytes > limits.totalBytes) {
         throw excess(`its entries may hold at most ${limits.totalBytes} bytes together`)
       }
+      if (bytes > limits.roomBytes) throw noRoom(limits.roomBytes)
       if (bytes > limits.ratioFrom && bytes > limits.ratio * archiveBytes) {
         throw excess(
           `it may unfold to at most ${limits.ratio} times its size`,
@@ -71,4 +75,9 @@ export function meter(limits: ImportLimits, archiveBytes: number): Meter {
 const excess = (rule: string, received = 'more') =>
   new ServiceError('ARCHIVE_LIMIT', {
     detail: `Cannot read the archive: ${rule}, received ${received}`
+  })
+
+const noRoom = (roomBytes: number) =>
+  new ServiceError('DISK_FULL', {
+    detail: `Cannot unpack the archive: room for ${roomBytes} bytes is left, received more`
   })

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
 import { ManifestHeader, ManifestImage } from '../contract/internal.ts'
+import { DamagedDataset } from './damaged-dataset.ts'
 
 export interface Manifest {
   readonly header: ManifestHeader
@@ -16,8 +17,8 @@ export interface Manifest {
 /**
  * Opens a manifest. Memory does not grow with the number of its lines.
  *
- * @throws Error when the file is not one, also later for a line that is no image, and when there are
- *   more or fewer images than the header counts.
+ * @throws DamagedDataset when the file is not one, also later for a line that is no image, and when there
+ *   are more or fewer images than the header counts.
  */
 export async function readManifest(file: string): Promise<Manifest> {
   const lines = readLines(file)
@@ -26,7 +27,7 @@ export async function readManifest(file: string): Promise<Manifest> {
   const header = done ? undefined : parse(ManifestHeader, value)
   if (header !== undefined) return { header, images: readImages(lines, header), close }
   await close()
-  throw new Error(`Cannot use the manifest ${file}: it has no header`)
+  throw new DamagedDataset(`Cannot use the manifest ${file}: it has no header`)
 }
 
 async function* readLines(file: string): AsyncGenerator<string> {
@@ -46,7 +47,7 @@ async function* readImages(
   for await (const line of lines) {
     const image = parse(ManifestImage, line)
     if (image === undefined || image.label >= labels.length) {
-      throw new Error(`Cannot use the manifest: received the line ${line.slice(0, 200)}`)
+      throw new DamagedDataset(`Cannot use the manifest: received the line ${line.slice(0, 200)}`)
     }
     if (++found[image.split] > counts[image.split]) throw miscounted(counts, found)
     yield image
@@ -55,7 +56,7 @@ async function* readImages(
 }
 
 const miscounted = (counts: object, found: object): Error =>
-  new Error(
+  new DamagedDataset(
     `Cannot use the manifest: it counts ${JSON.stringify(counts)}, received ${JSON.stringify(found)}`
   )
 

@@ -13,6 +13,7 @@ import { extract } from 'tar-stream'
 import type { ManifestImage } from '../contract/internal.ts'
 import { asDiskError } from '../errors.ts'
 import { type InputShape, preprocess, preprocessing } from '../image/preprocess.ts'
+import { asDamage, DamagedDataset } from './damaged-dataset.ts'
 import { inParallel } from './in-parallel.ts'
 import { type Manifest, readManifest } from './manifest-file.ts'
 import { openPack } from './open-pack.ts'
@@ -47,20 +48,25 @@ export function packName({
   return `${createHash('sha256').update(JSON.stringify(parts)).digest('hex')}.pack`
 }
 
+/** How the names of files begin that a process is building packs in. */
+export const partialOf = (pid: number): string => `partial-${pid}-`
+
 /**
  * Builds the pack of a dataset version as `out`, for `openPack`. One that is there and whole is kept;
  * a damaged one is built anew.
  *
  * @throws ServiceError IMAGE_* for an image that no longer decodes; DISK_FULL.
- * @throws Error when the tar does not hold what the manifest lists; the signal's reason when aborted.
+ * @throws DamagedDataset when the tar does not hold what the manifest lists; the signal's reason when aborted.
  */
 export async function buildPack(options: BuildPackOptions): Promise<void> {
   const { out } = options
   if (isPack(out)) return
   await mkdir(dirname(out), { recursive: true })
-  const partial = join(dirname(out), `partial-${randomUUID()}`)
+  const partial = join(dirname(out), `${partialOf(process.pid)}${randomUUID()}`)
   try {
-    const manifest = await readManifest(options.manifest)
+    const manifest = await readManifest(options.manifest).catch((error) => {
+      throw asDamage(error)
+    })
     await writePack(partial, { ...options, manifest }).finally(manifest.close)
     await rename(partial, out)
   } catch (error) {
@@ -149,7 +155,7 @@ async function* readImages(
       const sha256 = createHash('sha256').update(bytes).digest('hex')
       const { value: wanted, done } = await manifest.images.next()
       if (done || entry.header.name !== wanted.sha256 || sha256 !== wanted.sha256) {
-        throw new Error(
+        throw new DamagedDataset(
           `Cannot build the pack: the next image must be ${wanted?.sha256 ?? 'none'}, ` +
             `received ${entry.header.name} with digest ${sha256}`
         )
@@ -158,7 +164,11 @@ async function* readImages(
       yield { bytes, split, label, place: placeOf(split) }
     }
     const { value: missing, done } = await manifest.images.next()
-    if (!done) throw new Error(`Cannot build the pack: the tar ends before ${missing.sha256}`)
+    if (!done) {
+      throw new DamagedDataset(`Cannot build the pack: the tar ends before ${missing.sha256}`)
+    }
+  } catch (error) {
+    throw asDamage(error)
   } finally {
     file.destroy()
   }

@@ -29,6 +29,14 @@ export interface EvaluateOptions {
   readonly classes: number
   /** Images per run. Does not change results beyond float rounding. @default 64 */
   readonly batchSize?: number
+  /** Told of every image: its pixels, which are valid during the call, and what was answered. */
+  readonly onImage?: (image: EvaluatedImage) => void
+}
+
+export interface EvaluatedImage {
+  readonly pixels: Uint8Array
+  readonly predicted: number
+  readonly score: number
 }
 
 /**
@@ -38,7 +46,7 @@ export interface EvaluateOptions {
  *   0..classes-1, or the file's `probabilities` are not [n, classes].
  */
 export async function evaluateVariant(options: EvaluateOptions): Promise<Evaluation> {
-  const { session, source, classes, batchSize = 64 } = options
+  const { session, source, classes, batchSize = 64, onImage } = options
   checkFit(session.inputShape, source)
   const tally = createTally(source, classes)
   const stride = source.size * source.size * source.channels
@@ -56,7 +64,10 @@ export async function evaluateVariant(options: EvaluateOptions): Promise<Evaluat
       )
     }
     for (let i = 0; i < n; i++) {
-      tally.add(start + i, probabilities.subarray(i * classes, (i + 1) * classes))
+      const own = probabilities.subarray(i * classes, (i + 1) * classes)
+      const predicted = tally.add(start + i, own)
+      const score = own[predicted] ?? 0
+      onImage?.({ pixels: pixels.subarray(i * stride, (i + 1) * stride), predicted, score })
     }
   }
   return tally.evaluation()
@@ -79,7 +90,8 @@ function createTally(source: ImageSource, classes: number) {
   let crossEntropy = 0
   let hits = 0
   return {
-    add(position: number, probabilities: Float32Array): void {
+    /** The predicted class. */
+    add(position: number, probabilities: Float32Array): number {
       const label = source.labels[position] ?? -1
       const row = confusion[label]
       if (row === undefined) {
@@ -92,6 +104,7 @@ function createTally(source: ImageSource, classes: number) {
       hits += isCorrect ? 1 : 0
       calibration.add(probabilities[predicted] ?? 0, isCorrect)
       crossEntropy -= Math.log(Math.max(probabilities[label] ?? 0, 1e-12))
+      return predicted
     },
     evaluation(): Evaluation {
       const images = source.count

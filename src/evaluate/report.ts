@@ -5,6 +5,8 @@
  * (`recommend.ts` looks at validation).
  */
 import type { Latency, VariantName, VariantReport } from '../contract/report.ts'
+import type { Sketch } from '../contract/sketch.ts'
+import { writeAnswers } from './answer-bits.ts'
 import { classReports } from './confusion.ts'
 import type { Evaluation } from './evaluate-variant.ts'
 import { pairedDrop } from './paired-drop.ts'
@@ -20,6 +22,8 @@ export interface MeasuredVariant {
   readonly macs: number
   readonly validation: Evaluation
   readonly test: Evaluation
+  /** Of the validation split; null where an earlier release has evaluated it. */
+  readonly reference: Sketch | null
   readonly latency: Latency
 }
 
@@ -44,7 +48,7 @@ function variantReport(
   baseline: MeasuredVariant,
   labels: readonly string[]
 ): VariantReport {
-  const { validation, test, latency } = variant
+  const { validation, test, reference, latency } = variant
   return {
     from: variant.from,
     file: variant.file,
@@ -52,6 +56,7 @@ function variantReport(
     parameters: variant.parameters,
     macs: variant.macs,
     accuracy: { validation: validation.accuracy, test: test.accuracy },
+    validationAnswers: writeAnswers(validation.correct),
     perClass: classReports(test.confusion, labels),
     confusion: test.confusion.map((row) => [...row]),
     calibrationError: test.calibrationError,
@@ -61,7 +66,8 @@ function variantReport(
       faster: claim(baseline.latency.medianMs / latency.medianMs),
       smaller: claim(baseline.bytes / variant.bytes)
     },
-    goal: null
+    goal: null,
+    ...(reference === null ? {} : { reference })
   }
 }
 

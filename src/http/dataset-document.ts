@@ -3,12 +3,25 @@
 import type { VersionFacts } from '../catalog/dataset-facts.ts'
 import type { StoredImage } from '../catalog/dataset-images.ts'
 import { type DatasetRow, errorOf, type VersionRow } from '../catalog/datasets.ts'
-import type { Dataset, DatasetImage, DatasetVersion, ImportReport } from '../contract/dataset.ts'
+import type {
+  Dataset,
+  DatasetImage,
+  DatasetVersion,
+  HealthFinding,
+  ImportReport
+} from '../contract/dataset.ts'
 import { ServiceError } from '../errors.ts'
 import { problemOf } from './plugins/problem.ts'
 
-/** `facts` are those of the newest version; undefined without one. */
-export function datasetDocument(row: DatasetRow, facts: VersionFacts | undefined): Dataset {
+/**
+ * `facts` are those of the newest version, undefined without one; `waitsFor` is what keeps an accepted
+ * import from running, undefined when nothing does.
+ */
+export function datasetDocument(
+  row: DatasetRow,
+  facts: VersionFacts | undefined,
+  waitsFor?: string
+): Dataset {
   const error = errorOf(row)
   return {
     id: row.id,
@@ -22,9 +35,15 @@ export function datasetDocument(row: DatasetRow, facts: VersionFacts | undefined
     height: facts?.height ?? null,
     classes: [...(facts?.classes ?? [])],
     import: row.report === null ? null : (JSON.parse(row.report) as ImportReport),
-    health: [...(facts?.health ?? [])],
+    health: [...(facts?.health ?? []), ...waiting(waitsFor)],
     error: error && problemOf(new ServiceError(error.code, { detail: error.detail }))
   }
+}
+
+function waiting(reason: string | undefined): HealthFinding[] {
+  if (reason === undefined) return []
+  const detail = `The import waits until there is room on the disk: ${reason}`
+  return [{ code: 'IMPORT_WAITS_FOR_ROOM', severity: 'warning', detail, images: [] }]
 }
 
 export function versionDocument({ version, createdAt, facts }: VersionRow): DatasetVersion {

@@ -20,10 +20,12 @@ import type { ImportedImage, UploadedFile } from '../contract/importer.ts'
 import { normaliseLabel } from '../dataset/label.ts'
 import { assignSplits } from '../dataset/split.ts'
 import { ServiceError } from '../errors.ts'
+import type { ImageStore } from '../service/image-contents.ts'
+import type { Imports } from '../service/imports.ts'
+import type { Quotas } from '../service/quotas.ts'
+import { adoptStaged, asRow, readStaged } from '../service/staged-images.ts'
+import { versionFactsOf } from '../service/version-facts.ts'
 import { imageDocument } from './dataset-document.ts'
-import type { ImageStore } from './image-contents.ts'
-import { adoptStaged, asRow, type Imports, readStaged } from './imports.ts'
-import { versionFactsOf } from './version-facts.ts'
 
 export interface Addition {
   readonly files: readonly UploadedFile[]
@@ -49,15 +51,17 @@ export function assertReady({ name, status }: DatasetRow): void {
 
 export interface ImageChanges extends ImageStore {
   readonly imports: Pick<Imports, 'readFiles'>
+  readonly quotas: Pick<Quotas, 'reserve'>
 }
 
 /**
  * Adds uploaded images under one label. Those that the dataset held before come back into their split.
  *
- * @throws ServiceError DATASET_NOT_FOUND, DATASET_NOT_READY, LABEL_INVALID, DISK_FULL, IMPORT_FAILED
+ * @throws ServiceError DATASET_NOT_FOUND, DATASET_NOT_READY, LABEL_INVALID, DISK_FULL, IMPORT_FAILED,
+ *   QUOTA_EXCEEDED
  */
 export async function addImages(
-  { db, images, imports }: ImageChanges,
+  { db, images, imports, quotas }: ImageChanges,
   nameOrId: string,
   { files, label, split, staging, remember }: Addition
 ): Promise<AddedImages> {
@@ -69,9 +73,14 @@ export async function addImages(
     const dataset = await getDataset(trx, nameOrId)
     assertReady(dataset)
     const { fresh, known, conflicts } = await compare(trx, dataset.id, found)
+    const earlier = await earlierSplits(trx, dataset.id, sha256sOf(fresh))
+    // What an older version holds has been counted with it.
+    const unseen = fresh.filter(({ sha256 }) => !earlier.has(sha256))
+    const more = unseen.reduce((sum, { bytes }) => sum + bytes, 0)
+    await quotas.reserve(trx, dataset, { more })
     await adoptStaged(images, staging, fresh)
     await images.flush()
-    const { added, version } = await addFresh(trx, dataset, fresh)
+    const { added, version } = await addFresh(trx, dataset, { fresh, earlier })
     const answer = {
       added: added.length,
       duplicates: (report?.duplicates ?? 0) + known,
@@ -86,24 +95,25 @@ export async function addImages(
 
 /** Which images are new, which are there already, and which are there under another label. */
 async function compare(trx: CatalogTransaction, dataset: string, found: readonly ImportedImage[]) {
-  const contents = found.map(({ sha256 }) => sha256)
-  const present = await imagesWithContent(trx, dataset, contents)
+  const present = await imagesWithContent(trx, dataset, sha256sOf(found))
   const held = new Map(present.map((image) => [image.sha256, image]))
   const fresh = found.filter(({ sha256 }) => !held.has(sha256))
   const conflicts = found.flatMap((image) => conflict(image, held.get(image.sha256)))
   return { fresh, known: found.length - fresh.length - conflicts.length, conflicts }
 }
 
+type Splits = ReadonlyMap<string, SplitName>
+
+const sha256sOf = (images: readonly ImportedImage[]): string[] => images.map(({ sha256 }) => sha256)
+
 async function addFresh(
   trx: CatalogTransaction,
   dataset: DatasetRow,
-  fresh: readonly ImportedImage[]
+  { fresh, earlier }: { readonly fresh: readonly ImportedImage[]; readonly earlier: Splits }
 ) {
   const label = fresh[0]?.label
   if (label === undefined) return { added: [], version: dataset.version }
   const version = (dataset.version ?? 0) + 1
-  const contents = fresh.map(({ sha256 }) => sha256)
-  const earlier = await earlierSplits(trx, dataset.id, contents)
   const given = fresh.map(({ sha256, split }) => ({ sha256, split: earlier.get(sha256) ?? split }))
   const existing = await splitCounts(trx, dataset.id, label)
   const splits = assignSplits(given, { existing })

@@ -4,13 +4,13 @@
  *
  * Nothing is decoded here: that is left to an engine process, which may die of it.
  */
-import type { Readable } from 'node:stream'
 import type { MultipartFile, MultipartValue } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { EncodedImages, imageTypes, predictionLimits } from '../contract/prediction.ts'
 import { type Fault, ServiceError } from '../errors.ts'
 import type { Holding } from './byte-budget.ts'
 import { findFaults } from './faults.ts'
+import { readAll, refuseLarge, tooLarge, withinTime } from './read-body.ts'
 
 /** The encoded bytes of an image, or why they cannot be had. */
 export type SentImage = Uint8Array | ServiceError
@@ -61,15 +61,8 @@ export async function readImages(
   request: FastifyRequest,
   { form, holding, arrivalMs }: ReadOptions
 ): Promise<readonly SentImage[]> {
-  const stated = Number(request.headers['content-length'] ?? 0)
-  if (stated > limits[form]) throw tooLarge(limits[form], `${stated} bytes`)
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(tooSlow(arrivalMs)), arrivalMs)
-  try {
-    return await Promise.race([readers[form](request, holding), late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
+  refuseLarge(request, limits[form])
+  return withinTime(arrivalMs, readers[form](request, holding))
 }
 
 type Reader = (request: FastifyRequest, holding: Holding) => Promise<SentImage[]>
@@ -189,39 +182,6 @@ function asMultipartError(error: unknown): unknown {
   return new ServiceError('REQUEST_MALFORMED', {
     detail: `Cannot read the multipart body: ${message}`,
     cause: error
-  })
-}
-
-async function readAll(
-  stream: Readable,
-  { limit, holding }: { readonly limit: number; readonly holding: Holding }
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  try {
-    for await (const chunk of stream) {
-      bytes += chunk.length
-      if (bytes > limit) throw tooLarge(limit, 'more')
-      holding.take(chunk.length)
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    if (error instanceof ServiceError) throw error
-    const detail = 'Cannot read the request: the body ended too early'
-    throw new ServiceError('REQUEST_MALFORMED', { detail, cause: error })
-  }
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
-}
-
-function tooSlow(arrivalMs: number): ServiceError {
-  return new ServiceError('REQUEST_TIMEOUT', {
-    detail: `Cannot read the request: it must arrive within ${arrivalMs / 1000} s`
-  })
-}
-
-function tooLarge(limit: number, received: string): ServiceError {
-  return new ServiceError('REQUEST_TOO_LARGE', {
-    detail: `Cannot read the request: at most ${limit} bytes are allowed, received ${received}`
   })
 }
 

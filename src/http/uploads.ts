@@ -12,6 +12,8 @@ import type { FastifyRequest } from 'fastify'
 import { asDiskError, type Fault, ServiceError } from '../errors.ts'
 
 export interface ReceivedFile {
+  /** Of the form. */
+  readonly field: string
   readonly path: string
   /** As the client named it. */
   readonly name: string
@@ -25,12 +27,27 @@ export interface Upload {
 }
 
 export interface UploadRules {
-  /** Existing folder that the files are written to, under names of our own. */
-  readonly folder: string
+  /** Existing folder that the files are written to, under names of our own; null to digest them only. */
+  readonly folder: string | null
+  /** Asked before each piece is written. @throws ServiceError DISK_FULL */
+  readonly admit: (bytes: number) => Promise<void>
   readonly fields: readonly string[]
+  /** Those that may be files. @default ['file'] */
+  readonly fileFields?: readonly string[]
+  /** Those that may be JSON, and are kept as its text. @default none */
+  readonly jsonFields?: readonly string[]
+  /** Of a field that is no file. @default 4096 */
+  readonly fieldBytes?: number
   readonly maxFiles: number
   readonly maxBytesPerFile: number
 }
+
+const fileFieldsOf = ({ fileFields = ['file'] }: UploadRules): readonly string[] => fileFields
+const fieldBytesOf = ({ fieldBytes = 4096 }: UploadRules): number => fieldBytes
+
+/** Bytes that a request says its body has; 0 when it does not say. */
+export const announcedBytes = ({ headers }: FastifyRequest): number =>
+  Number(headers['content-length'] ?? 0)
 
 /**
  * Reads the request to its end.
@@ -56,6 +73,8 @@ export async function readUpload(request: FastifyRequest, rules: UploadRules): P
       if (fault !== null) faults.push(fault)
     }
   } catch (error) {
+    // What is still coming is let pass: a client that only sends would never read the answer.
+    request.raw.resume()
     throw asUploadError(error, rules)
   }
   if (faults.length > 0) throw invalidUpload(faults)
@@ -71,13 +90,13 @@ export const invalidUpload = (errors: readonly Fault[]): ServiceError =>
 /** Beyond the stated fields, so that a stray one is named and not just counted. */
 const strayParts = 16
 
-const limitsOf = ({ fields, maxFiles, maxBytesPerFile }: UploadRules) => ({
-  fileSize: maxBytesPerFile,
-  files: maxFiles,
-  fields: fields.length + strayParts,
-  parts: maxFiles + fields.length + strayParts,
+const limitsOf = (rules: UploadRules) => ({
+  fileSize: rules.maxBytesPerFile,
+  files: rules.maxFiles,
+  fields: rules.fields.length + strayParts,
+  parts: rules.maxFiles + rules.fields.length + strayParts,
   fieldNameSize: 100,
-  fieldSize: 4096,
+  fieldSize: fieldBytesOf(rules),
   headerPairs: 32
 })
 
@@ -85,15 +104,19 @@ async function takeFile(
   part: MultipartFile,
   { rules, files }: { readonly rules: UploadRules; readonly files: ReceivedFile[] }
 ): Promise<Fault | null> {
-  if (part.fieldname !== 'file') {
+  const field = part.fieldname
+  if (!fileFieldsOf(rules).includes(field)) {
     part.file.resume()
     return {
-      pointer: pointer(part.fieldname),
-      detail: 'unknown file field; files are sent as `file`'
+      pointer: pointer(field),
+      detail: `unknown file field; files are sent as ${fileFieldsOf(rules)
+        .map((name) => `\`${name}\``)
+        .join(' and ')}`
     }
   }
-  const path = join(rules.folder, randomUUID())
-  const { sha256, bytes } = await store(part, path)
+  const path = join(rules.folder ?? '', randomUUID())
+  const { sha256, bytes } =
+    rules.folder === null ? await digest(part) : await store(part, path, rules.admit)
   if (part.file.truncated) {
     throw new ServiceError('REQUEST_TOO_LARGE', {
       detail: `Cannot accept the upload: a file may have at most ${rules.maxBytesPerFile} bytes, received more`
@@ -101,16 +124,27 @@ async function takeFile(
   }
   // A part of type application/octet-stream is a file, whether it has a name or not.
   const name = (part.filename as string | undefined) || `file ${files.length + 1}`
-  files.push({ path, name, sha256, bytes })
+  files.push({ field, path, name, sha256, bytes })
   return null
 }
 
-async function store(part: MultipartFile, path: string) {
+async function digest(part: MultipartFile) {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const chunk of part.file as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    bytes += chunk.length
+  }
+  return { sha256: hash.digest('hex'), bytes }
+}
+
+async function store(part: MultipartFile, path: string, admit: UploadRules['admit']) {
   const hash = createHash('sha256')
   let bytes = 0
   const handle = await open(path, 'wx')
   try {
     for await (const chunk of part.file as AsyncIterable<Buffer>) {
+      await admit(chunk.length)
       hash.update(chunk)
       for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
       bytes += chunk.length
@@ -136,20 +170,24 @@ function takeField(
   { rules, fields, truncated }: FieldTarget
 ): Fault | null {
   const at = pointer(name)
-  if (name === 'file') return { pointer: at, detail: 'must be a file: give it a filename' }
   if (!rules.fields.includes(name)) {
-    return {
-      pointer: at,
-      detail: `unknown field; known are ${[...rules.fields, 'file'].join(', ')}`
-    }
+    if (fileFieldsOf(rules).includes(name))
+      return { pointer: at, detail: 'must be a file: give it a filename' }
+    const known = new Set([...rules.fields, ...fileFieldsOf(rules)])
+    return { pointer: at, detail: `unknown field; known are ${[...known].join(', ')}` }
   }
-  if (truncated || typeof value !== 'string') {
-    return { pointer: at, detail: 'must be a text of at most 4096 bytes' }
+  const text = rules.jsonFields?.includes(name) ? asText(value) : value
+  if (truncated || typeof text !== 'string') {
+    return { pointer: at, detail: `must be a text of at most ${fieldBytesOf(rules)} bytes` }
   }
-  if (fields.has(name)) return { pointer: at, detail: 'was given twice', received: value }
-  fields.set(name, value)
+  if (fields.has(name)) return { pointer: at, detail: 'was given twice', received: text }
+  fields.set(name, text)
   return null
 }
+
+/** A part of type application/json comes parsed. */
+const asText = (value: unknown): unknown =>
+  typeof value === 'string' ? value : JSON.stringify(value)
 
 function asUploadError(error: unknown, { maxFiles }: UploadRules): unknown {
   if (error instanceof ServiceError) return error

@@ -1,13 +1,16 @@
 /**
- * Encoded bytes to an 8-bit sRGB (or grey) pipeline, whatever was inside: the only file that opens
- * hostile pixels, and the only one that names sharp's options.
+ * Encoded bytes to 8-bit sRGB, whatever was inside: the only file that names sharp's options, and
+ * the one that says what is wrong with an image.
  *
  * libvips is told to forget every loader but four, because its TIFF, VIPS and HEIF loaders are where
  * its advisories were (GHSA-f88m-g3jw-g9cj). The caller decides in which process this runs: the api
  * itself never decodes.
  */
-import sharp, { type Sharp, type SharpOptions } from 'sharp'
+import sharp, { type SharpOptions } from 'sharp'
 import { ServiceError } from '../errors.ts'
+import { endsEarly } from './ends-early.ts'
+import { directPixels, type Raster } from './raster.ts'
+import type { InputShape } from './shape.ts'
 import { describeBytes, type ImageFormat, sniffImage, supportedImages } from './sniff.ts'
 
 /** An image with more pixels than this is refused before it is decoded. */
@@ -48,14 +51,42 @@ export interface ImageHeader {
   readonly greyFile: boolean
 }
 
+/** Names everything that decides about pixels; packs built under another name are built anew. */
+export const preprocessing = `catmull-rom-1, turbo 3.1.3, libvips ${sharp.versions.vips}`
+
+const fits = { stretch: 'fill', cover: 'cover', contain: 'contain' } as const
+
 /**
- * Opens encoded bytes as a sharp pipeline: first frame, upright.
+ * Decodes the first frame, upright, alpha flattened on white.
  *
- * @throws ServiceError IMAGE_FORMAT_UNSUPPORTED when the bytes are none of the four formats.
+ * An image of more than a million pixels comes out at twice the size of `shape`, in its way of resizing,
+ * so that memory does not grow with the image: libvips skips most of a large JPEG.
+ *
+ * @throws ServiceError IMAGE_FORMAT_UNSUPPORTED, IMAGE_TRUNCATED, IMAGE_UNREADABLE, IMAGE_TOO_LARGE.
  */
-export function openImage(bytes: Uint8Array): Sharp {
+export async function decode(bytes: Uint8Array, shape: InputShape): Promise<Raster> {
   requireFormat(bytes)
-  return sharp(bytes, options).timeout({ seconds: decodeSeconds })
+  const pipeline = sharp(bytes, options).timeout({ seconds: decodeSeconds })
+  try {
+    const { width: w, height: h } = await pipeline.metadata()
+    if (w * h > directPixels) {
+      pipeline.resize(2 * shape.size, 2 * shape.size, {
+        fit: fits[shape.resize],
+        kernel: 'cubic',
+        position: 'centre',
+        background: { r: 0, g: 0, b: 0, alpha: 1 },
+        fastShrinkOnLoad: true
+      })
+    }
+    const { data, info } = await pipeline
+      .flatten({ background: '#ffffff' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true })
+    return { width: info.width, height: info.height, channels: 3, pixels: data }
+  } catch (error) {
+    throw await asImageError(error, bytes)
+  }
 }
 
 /**
@@ -78,15 +109,16 @@ export async function readHeader(bytes: Uint8Array): Promise<ImageHeader> {
 }
 
 /** Turns what sharp threw over `bytes` into the ServiceError that says what was received. */
-export async function asImageError(error: unknown, bytes: Uint8Array): Promise<ServiceError> {
+async function asImageError(error: unknown, bytes: Uint8Array): Promise<ServiceError> {
   if (error instanceof ServiceError) return error
   const message = error instanceof Error ? error.message.replace(/\s+/g, ' ').trim() : String(error)
   const what = describeBytes(bytes)
+  const format = sniffImage(bytes)
   if (/exceeds pixel limit/.test(message)) {
     const meta = await sharp(bytes, { ...options, limitInputPixels: false }).metadata()
     return tooLarge(meta.width, meta.height)
   }
-  if (endsEarly(bytes, message)) {
+  if (format !== null && endsEarly(bytes, format)) {
     return new ServiceError('IMAGE_TRUNCATED', {
       detail: `Cannot decode the image: it ends too early, received ${what} of ${bytes.length} bytes`,
       cause: error
@@ -112,27 +144,3 @@ const tooLarge = (width: number, height: number) =>
       `Cannot decode the image: at most ${maxPixels} pixels and sides of ${maxSide} are allowed, ` +
       `received ${width}x${height} = ${width * height}`
   })
-
-/**
- * Whether the bytes stop before the format's own end. libpng and libwebp report a short file and a
- * damaged one alike, so their containers are walked here.
- */
-function endsEarly(bytes: Uint8Array, message: string): boolean {
-  const format = sniffImage(bytes)
-  if (format === 'png') return pngEndsEarly(bytes)
-  if (format === 'webp')
-    return bytes.length < 12 || view(bytes).getUint32(4, true) + 8 > bytes.length
-  return /premature end|unexpected end/i.test(message)
-}
-
-/** PNG (ISO/IEC 15948, 5.3): length, type, data, CRC; the last chunk is IEND. */
-function pngEndsEarly(bytes: Uint8Array): boolean {
-  const data = view(bytes)
-  const iend = 0x49454e44
-  for (let at = 8; at + 12 <= bytes.length; at += 12 + data.getUint32(at)) {
-    if (data.getUint32(at + 4) === iend) return false
-  }
-  return true
-}
-
-const view = (b: Uint8Array) => new DataView(b.buffer, b.byteOffset, b.byteLength)

@@ -2,36 +2,45 @@
  * An engine: a child process that holds one ONNX Runtime session. Entry file, forked by `engine.ts`.
  *
  * One model per process, so that a crash or a leak takes no other model along and unloading is the
- * end of the process. It has no keys and no settings, and ends with the channel to its parent.
+ * end of the process. It has no keys and no settings, and ends with its parent.
  */
+import { Socket } from 'node:net'
+import { endWithParent } from '../end-with-parent.ts'
 import { ServiceError } from '../errors.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 import { classify, outputName } from './classify.ts'
-import type { EngineModel, FromEngine, ToEngine } from './messages.ts'
+import { type BatchQuestion, readFrames, readQuestion, writeAnswer } from './frames.ts'
+import { type EngineModel, type FromEngine, framesFd, type ToEngine } from './messages.ts'
 
 let loaded: { readonly session: Session; readonly model: EngineModel } | undefined
 
-process.on('disconnect', () => process.exit(0))
+endWithParent()
 // Ctrl-C reaches the whole process group; the parent answers what it has accepted first.
 process.on('SIGINT', () => {})
-process.on('message', (message: ToEngine) => {
-  if (message.type === 'load') void load(message.model)
-  else void answer(message)
-})
+process.on('message', (order: ToEngine) => void load(order))
+const frames = new Socket({ fd: framesFd })
+// With the parent gone there is nobody to answer; the channel ends this process.
+frames.on('error', () => {})
+readFrames(frames, (frame) => void answer(readQuestion(frame)))
 send({ type: 'started' })
 
-async function load(model: EngineModel): Promise<void> {
+async function load({ model, maxBatch }: ToEngine): Promise<void> {
   try {
     const session = await openSession(model.path, { threads: 1 })
     check(session, model)
-    const { size, channels } = model.input
-    await session.run(new Uint8Array(size * size * channels), 1) // the first run allocates
+    await warmUp(session, model, maxBatch)
     loaded = { session, model }
     send({ type: 'loaded' })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     send({ type: 'load-failed', detail: error.detail })
   }
+}
+
+/** The first run of each size allocates, which no caller should wait for. */
+async function warmUp(session: Session, { input }: EngineModel, maxBatch: number): Promise<void> {
+  const images = new Uint8Array(maxBatch * input.size * input.size * input.channels)
+  for (let n = 1; n <= maxBatch; n += 1) await session.run(images, n)
 }
 
 function check(session: Session, { input }: EngineModel): void {
@@ -45,10 +54,9 @@ function check(session: Session, { input }: EngineModel): void {
 }
 
 /** What goes wrong here beside a bad image is a defect: the process ends and the parent retries. */
-async function answer({ id, questions }: ToEngine & { type: 'classify' }): Promise<void> {
+async function answer({ id, questions }: BatchQuestion): Promise<void> {
   if (!loaded) throw new Error('Cannot classify: no model is loaded')
-  const verdicts = await classify(loaded.session, loaded.model.input, questions)
-  send({ type: 'classified', id, verdicts })
+  writeAnswer(frames, id, await classify(loaded.session, loaded.model.input, questions))
 }
 
 /** When nobody is left to hear it, `disconnect` ends this process; that needs no error beside it. */

@@ -5,9 +5,19 @@
  * business of `lane.ts` and `engines.ts`.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { constants, setPriority } from 'node:os'
+import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ServiceError } from '../errors.ts'
-import type { EngineModel, FromEngine, Question, ToEngine, Verdict } from './messages.ts'
+import { type BatchAnswer, readAnswer, readFrames, writeQuestion } from './frames.ts'
+import {
+  type EngineModel,
+  type FromEngine,
+  framesFd,
+  type Question,
+  type ToEngine
+} from './messages.ts'
 
 /** The engine's process ended while, or before, it was asked. */
 export class EngineEnded extends Error {
@@ -32,7 +42,8 @@ interface Pending<T> {
 
 export class Engine {
   readonly #child: ChildProcess
-  readonly #answers = new Map<number, Pending<readonly Verdict[]>>()
+  readonly #frames: Duplex
+  readonly #answers = new Map<number, Pending<BatchAnswer>>()
   readonly #started = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<EngineEnd>()
   #loading: Pending<void> | undefined
@@ -43,11 +54,17 @@ export class Engine {
 
   constructor() {
     this.#child = fork(fileURLToPath(new URL('./engine-process.ts', import.meta.url)), {
-      serialization: 'advanced',
       execArgv: [],
       // No settings, no keys. Two malloc arenas: freed pixels go back to the system.
       env: { MALLOC_ARENA_MAX: '2' },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe']
+    })
+    this.#frames = this.#child.stdio[framesFd] as unknown as Duplex
+    // A broken pair means an engine that is ending; `exit` follows and rejects what is pending.
+    this.#frames.on('error', () => {})
+    readFrames(this.#frames, (frame) => {
+      const { id, ...answer } = readAnswer(frame)
+      this.#answers.get(id)?.resolve(answer)
     })
     this.#started.promise.catch(() => {})
     this.#child.on('message', (message) => this.#receive(message as FromEngine))
@@ -87,22 +104,28 @@ export class Engine {
     return this.#ended.promise
   }
 
-  /** Loads the one model of this engine. @throws ServiceError MODEL_INVALID, EngineEnded. */
-  async load(model: EngineModel): Promise<void> {
+  /** Loads the one model of this engine, and runs it once at every size of batch. @throws ServiceError MODEL_INVALID, EngineEnded. */
+  async load(model: EngineModel, maxBatch: number): Promise<void> {
     await this.started
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#loading = { resolve, reject }
-    this.#send({ type: 'load', model }, reject)
-    return this.#unlessStuck(promise)
+    this.#send({ type: 'load', model, maxBatch }, reject)
+    const restore = stepBack(this.pid)
+    try {
+      await this.#unlessStuck(promise)
+    } finally {
+      restore()
+    }
   }
 
   /** One batch. Verdicts come in the order of the questions. @throws EngineEnded. */
-  async classify(questions: readonly Question[]): Promise<readonly Verdict[]> {
+  async classify(questions: readonly Question[]): Promise<BatchAnswer> {
     const id = this.#nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Verdict[]>()
+    const { promise, resolve, reject } = Promise.withResolvers<BatchAnswer>()
     this.#answers.set(id, { resolve, reject })
     try {
-      this.#send({ type: 'classify', id, questions }, reject)
+      if (this.#isAlive) writeQuestion(this.#frames, { id, questions })
+      else reject(gone())
       return await this.#unlessStuck(promise)
     } finally {
       this.#answers.delete(id)
@@ -127,7 +150,7 @@ export class Engine {
 
   #send(message: ToEngine, reject: (error: Error) => void): void {
     if (!this.#isAlive || !this.#child.connected) {
-      reject(new EngineEnded('Cannot reach the engine: its process has ended'))
+      reject(gone())
       return
     }
     // A failed write means a broken channel; `exit` follows and rejects what is pending.
@@ -148,9 +171,6 @@ export class Engine {
         this.#loading?.reject(new ServiceError('MODEL_INVALID', { detail: message.detail }))
         this.#loading = undefined
         return
-      case 'classified':
-        this.#answers.get(message.id)?.resolve(message.verdicts)
-        return
       default:
         message satisfies never
     }
@@ -165,4 +185,35 @@ export class Engine {
     for (const { reject } of this.#answers.values()) reject(error)
     this.#ended.resolve({ how, asked: this.#asked })
   }
+}
+
+const gone = (): EngineEnded => new EngineEnded('Cannot reach the engine: its process has ended')
+
+/** CAP_SYS_NICE (linux/capability.h): a process that has it may take its priority back. */
+const mayReturn = ((): boolean => {
+  try {
+    const [, mask = '0'] =
+      /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+    return ((BigInt(`0x${mask}`) >> 23n) & 1n) === 1n
+  } catch {
+    return false
+  }
+})()
+
+/**
+ * Lets engines that answer go before one that loads, where the system lets it come back.
+ *
+ * @returns puts its priority back
+ */
+function stepBack(pid: number | undefined): () => void {
+  if (!mayReturn || pid === undefined) return () => {}
+  const give = (priority: number): void => {
+    try {
+      setPriority(pid, priority)
+    } catch {
+      // The process has ended meanwhile.
+    }
+  }
+  give(constants.priority.PRIORITY_BELOW_NORMAL)
+  return () => give(constants.priority.PRIORITY_NORMAL)
 }

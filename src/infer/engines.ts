@@ -6,9 +6,11 @@
  * gives its memory back. One engine without a model is kept started, so that loading takes
  * milliseconds and readiness means something before the first request.
  */
+import type { Seen } from '../contract/sketch.ts'
 import { Engine, type EngineEnd } from './engine.ts'
-import { Lane, shuttingDown } from './lane.ts'
-import type { EngineModel, Question, Verdict } from './messages.ts'
+import { type Answer, type AskOptions, Lane, shuttingDown } from './lane.ts'
+import type { EngineModel, Question } from './messages.ts'
+import { type ModelStatistics, Statistics } from './statistics.ts'
 
 export interface EnginesOptions {
   /** Engines of one model, at most: the cores that serving may use. */
@@ -19,10 +21,16 @@ export interface EnginesOptions {
   readonly places?: number
   /** Images that one run may take. @default 8 */
   readonly maxBatch?: number
+  /** How long an image may wait for others to fill a batch, in milliseconds. @default 0 */
+  readonly maxDelayMs?: number
   /** A request that is not answered by then is refused. @default 30 000 */
   readonly deadlineMs?: number
   /** Told of every engine that ended unasked. */
   readonly onCrash?: (crash: { readonly model: string | null; readonly how: string }) => void
+  /** Told of every batch: what was seen of those of its images that were answered. */
+  readonly onSeen?: (model: EngineModel, seen: readonly Seen[]) => void
+  /** Told of every image that has ended two engines, by its SHA-256; it is refused from then on. */
+  readonly onPoison?: (poison: { readonly model: string; readonly sha256: string }) => void
 }
 
 export interface EnginesStatus {
@@ -36,6 +44,9 @@ export interface EnginesStatus {
     readonly key: string
     readonly engines: number
     readonly waiting: number
+    readonly serves: EngineModel['serves']
+    /** How its last engine ended that did so unasked. */
+    readonly lastExit: string | null
   }[]
 }
 
@@ -45,6 +56,9 @@ const [firstDelayMs, longestDelayMs] = [200, 10_000]
 export class Engines {
   readonly #options: Required<EnginesOptions>
   readonly #lanes = new Map<string, Lane>()
+  /** Of models that were unloaded, until they have answered what had been asked. */
+  readonly #retired = new Set<Lane>()
+  readonly #statistics = new Statistics()
   #spare: Engine | undefined
   #spareTimer: NodeJS.Timeout | undefined
   #spareFailures = 0
@@ -56,11 +70,25 @@ export class Engines {
       processes: Math.max(4, 2 * options.perModel),
       places: 128,
       maxBatch: 8,
+      maxDelayMs: 0,
       deadlineMs: 30_000,
       onCrash: () => {},
+      onSeen: () => {},
+      onPoison: () => {},
       ...options
     }
     this.#startSpare()
+  }
+
+  /** Engines that a model gets at most, and how long its images may wait for others. */
+  get instances(): { readonly engines: number; readonly maxDelayMs: number } {
+    const { perModel: engines, maxDelayMs } = this.#options
+    return { engines, maxDelayMs }
+  }
+
+  /** Images that one run of a model is given at most. */
+  get maxBatch(): number {
+    return this.#options.maxBatch
   }
 
   get status(): EnginesStatus {
@@ -74,7 +102,9 @@ export class Engines {
       models: lanes.map((lane) => ({
         key: lane.model.key,
         engines: lane.engines.length,
-        waiting: lane.waiting
+        waiting: lane.waiting,
+        serves: lane.model.serves,
+        lastExit: lane.lastExit
       }))
     }
   }
@@ -86,27 +116,56 @@ export class Engines {
   }
 
   /**
-   * Classifies the images of one request with `model`, loading it when it is not loaded.
+   * Has `model` classify the images of one request, and loads it when it is not loaded.
    *
    * @throws ServiceError QUEUE_FULL, MODEL_NOT_READY, DEADLINE_EXCEEDED, SHUTTING_DOWN;
    *   the signal's reason when it aborts.
    */
-  async classify(
+  async ask(
     model: EngineModel,
     questions: readonly Question[],
-    signal: AbortSignal
-  ): Promise<Verdict[]> {
+    options: AskOptions
+  ): Promise<Answer> {
     if (this.#isClosed) throw shuttingDown()
-    return this.#lane(model).classify(questions, signal)
+    return this.#lane(model).ask(questions, options)
+  }
+
+  /**
+   * Has an engine hold `model` before it is asked.
+   *
+   * @throws ServiceError MODEL_NOT_READY
+   */
+  async load(model: EngineModel): Promise<void> {
+    if (this.#isClosed) throw shuttingDown()
+    await this.#lane(model).load()
+  }
+
+  /** Ends the engines of every version of a model, once they have answered what was asked. */
+  async unload(name: string): Promise<void> {
+    const lanes = [...this.#lanes].filter(([, { model }]) => model.serves.model === name)
+    await Promise.all(
+      lanes.map(async ([key, lane]) => {
+        this.#lanes.delete(key)
+        this.#retired.add(lane)
+        await lane.retire()
+        this.#retired.delete(lane)
+      })
+    )
+  }
+
+  /** What each model was asked since the start, also when it is not loaded any more. */
+  get statistics(): readonly ModelStatistics[] {
+    return this.#statistics.list()
   }
 
   /** Refuses what waits and ends every engine; settles when all have ended. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#spareTimer)
-    const engines = [...this.#lanes.values()].flatMap((lane) => lane.engines)
+    const lanes = [...this.#lanes.values(), ...this.#retired]
+    const engines = lanes.flatMap((lane) => lane.engines)
     if (this.#spare) engines.push(this.#spare)
-    for (const lane of this.#lanes.values()) lane.close()
+    for (const lane of lanes) lane.close()
     this.#spare?.kill()
     await Promise.all(engines.map((engine) => engine.ended))
   }
@@ -114,16 +173,20 @@ export class Engines {
   #lane(model: EngineModel): Lane {
     const known = this.#lanes.get(model.key)
     if (known) return known
-    const { perModel, places, maxBatch, deadlineMs } = this.#options
+    const { perModel, places, maxBatch, maxDelayMs, deadlineMs } = this.#options
     const lane = new Lane(model, {
       maxEngines: perModel,
       places,
       maxBatch,
+      maxDelayMs,
       deadlineMs,
+      statistics: this.#statistics,
       acquire: () => this.#acquire(lane),
       mustYield: () => this.#isFull && this.#starved(lane).length > 0,
       onFree: () => this.#serveStarved(),
-      onEnd: (end) => this.#ended(end, model.key)
+      onEnd: (end) => this.#ended(end, model.key),
+      onSeen: (seen) => this.#options.onSeen(model, seen),
+      onPoison: (sha256) => this.#options.onPoison({ model: model.key, sha256 })
     })
     this.#lanes.set(model.key, lane)
     return lane
@@ -150,7 +213,8 @@ export class Engines {
   }
 
   get #isFull(): boolean {
-    const taken = [...this.#lanes.values()].reduce((sum, { engines }) => sum + engines.length, 0)
+    const lanes = [...this.#lanes.values(), ...this.#retired]
+    const taken = lanes.reduce((sum, { engines }) => sum + engines.length, 0)
     return taken >= this.#options.processes
   }
 

@@ -1,8 +1,9 @@
 /**
  * The meter: a child process that times models and ends. Entry file, forked by `measure.ts`.
  *
- * It ends with the channel to its parent.
+ * It ends with its parent.
  */
+import { endWithParent } from '../end-with-parent.ts'
 import { ServiceError } from '../errors.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 
@@ -21,7 +22,7 @@ const rounds = 20
 const settling = 2
 const budgetMs = 120_000
 
-process.on('disconnect', () => process.exit(0))
+endWithParent()
 process.on('SIGINT', () => {})
 process.on('message', (order: MeterOrder) => {
   void measure(order)

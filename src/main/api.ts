@@ -8,75 +8,153 @@ import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import { openBlobs } from '../blob/blobs.ts'
-import { unreferencedImages } from '../catalog/dataset-removal.ts'
 import { forgetOldKeys, releaseAbandonedKeys } from '../catalog/idempotency.ts'
-import { unreferenced } from '../catalog/job-files.ts'
 import { openCatalog } from '../catalog/open.ts'
 import { ServedModels } from '../catalog/served-models.ts'
 import { type Config, ConfigError, defaultRedisUrl, readConfig } from '../config.ts'
+import type { KeyLimits } from '../contract/key.ts'
+import { asDiskError } from '../errors.ts'
 import { buildApp } from '../http/app.ts'
-import { createDispatcher } from '../http/dispatcher.ts'
-import { createImports } from '../http/imports.ts'
-import { createPlanner } from '../http/job-planner.ts'
-import { sweepBlobs } from '../http/sweep-blobs.ts'
-import { keepUp } from '../http/upkeep.ts'
-import { WorkerRegistry } from '../http/worker-registry.ts'
 import { Engines } from '../infer/engines.ts'
 import { measureLatency } from '../infer/measure.ts'
 import { consumeImports } from '../queue/consumer.ts'
 import { createProducer } from '../queue/producer.ts'
 import { machine } from '../runtime/machine.ts'
+import { Ballast } from '../service/ballast.ts'
+import { Deliverer } from '../service/deliverer.ts'
+import { createDispatcher } from '../service/dispatcher.ts'
+import { Drift } from '../service/drift.ts'
+import { createImports } from '../service/imports.ts'
+import { createPlanner } from '../service/job-planner.ts'
+import { KeptImages } from '../service/kept-images.ts'
+import { KeyRing } from '../service/key-ring.ts'
+import { PredictionMemory } from '../service/prediction-memory.ts'
+import { createQuotas } from '../service/quotas.ts'
+import { Storage } from '../service/storage.ts'
+import { Sweeper } from '../service/sweeper.ts'
+import { keepUp } from '../service/upkeep.ts'
+import { WorkerRegistry } from '../service/worker-registry.ts'
+import { webhookKey } from '../webhook/secret.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
-import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
+import { endingMs, exitCodes, onEnd } from './lifecycle.ts'
+import { openLog } from './log.ts'
 import { memoryLimit } from './machine-share.ts'
 import { outageLog } from './outage-log.ts'
+import { openTracing } from './tracing.ts'
 import { serviceVersion } from './version.ts'
 
 const reconcileEveryMs = 15_000
+const recoverEveryMs = 5000
+const storeEveryMs = 10_000
+const rememberEveryMs = 1000
+const forgetEveryMs = 60_000
 const sweepEveryMs = 3_600_000
-/** How long requests that are being answered may take before their connections are closed. */
-const requestGraceMs = 10_000
-const mostEngines = 4
+const mostEngines = 32
 
 async function start(config: Config): Promise<void> {
-  const log = pino({ level: config.logLevel, base: { role: 'api' } })
+  const log = openLog({ role: 'api', level: config.logLevel })
+  const tracing = await openTracing('api', log)
   const dataDir = resolve(config.dataDir)
-  const unlock = lockDataDir(join(dataDir, 'catalog'), 'an api')
-  const stores = await openStores(dataDir)
+  // `npm start` may have been killed and started again while its api is still ending.
+  const waitMs = process.send === undefined ? 0 : 2 * endingMs.api
+  const unlock = lockDataDir(join(dataDir, 'catalog'), 'an api', waitMs)
+  const storage = new Storage({
+    dataDir,
+    cacheDir: resolve(config.cacheDir),
+    maxBytes: config.maxDisk,
+    onFull: () => {
+      sweeper.soon()
+      ballast.drop().catch(onError)
+      kept?.makeRoom().catch(onError)
+    }
+  })
+  let kept: KeptImages | undefined
+  const ballast = new Ballast({ file: join(dataDir, 'catalog', 'ballast'), storage })
+  await ballast.drop()
+  const stores = await openStores(dataDir, storage)
   const { db, blobs, images } = stores
+  const onError = (error: unknown) => log.error({ err: error }, 'upkeep failed')
+  const onSwept = () => Promise.all([storage.measure(), ballast.load()])
+  const sweeper = new Sweeper({ ...stores, dataDir, log, onSwept })
   const redis = {
     redisUrl: config.redisUrl ?? defaultRedisUrl,
     prefix: config.queuePrefix,
     onError: outageLog(log, 'redis')
   }
   const producer = createProducer(redis)
-  const planner = createPlanner({ db, memoryLimit: memoryLimit(config) })
-  const send = (id: string, n: number) => producer.dispatchJob(id, n)
-  const dispatcher = createDispatcher({ db, blobs, planner, send, log: log as FastifyBaseLogger })
+  const { webhookTargets } = config
+  const planner = createPlanner({
+    db,
+    memoryLimit: memoryLimit(config),
+    webhookTargets,
+    storage
+  })
+  const deliverer = new Deliverer({
+    db,
+    key: webhookKey({ given: config.webhookSecret, file: join(dataDir, 'catalog/webhook-secret') }),
+    targets: webhookTargets,
+    log,
+    tracing
+  })
+  const send = producer.dispatchJob
+  const dispatcher = createDispatcher({
+    db,
+    blobs,
+    planner,
+    send,
+    log,
+    tracing,
+    onEnded: () => deliverer.wake()
+  })
+  const keys = await KeyRing.open({
+    db,
+    configured: config.apiKeys,
+    defaults: keyLimits(config)
+  })
+  const quotas = createQuotas({ db, limitsOf: (owner) => keys.limitsOf(owner) })
   const imports = createImports({
     db,
     images,
+    quotas,
+    storage,
     dataDir,
     dispatch: (id, n) => producer.dispatchImport(id, n),
-    log: log as FastifyBaseLogger,
+    log,
     onSettled: () => void dispatcher.reconcile()
   })
   await imports.tidy()
-  const engines = startEngines(config, log)
+  const drift = new Drift({ db, window: config.driftWindow, log })
+  const folder = join(dataDir, 'kept')
+  kept = await KeptImages.open({ folder, maxBytes: config.keepImages, storage, log })
+  const memory = new PredictionMemory({
+    db,
+    days: config.rememberDays,
+    images: config.rememberImages,
+    kept
+  })
+  const engines = startEngines(config, { log, drift })
   const app = await buildApp(
     {
       ...stores,
+      storage,
+      sweeper,
       imports,
+      keys,
+      quotas,
       planner,
       dispatcher,
+      deliverer,
       engines,
+      drift,
+      memory,
       measureLatency,
       workers: new WorkerRegistry(),
       served: new ServedModels(db, () => randomInt(2 ** 32) / 2 ** 32),
       redisReady: () => producer.status === 'ready',
-      machine: machine()
+      machine: machine(),
+      tracing
     },
     { ...config, dataDir, version: serviceVersion(), logger: log as FastifyBaseLogger }
   )
@@ -84,63 +162,103 @@ async function start(config: Config): Promise<void> {
 
   const reconcile = async () =>
     void (await Promise.all([dispatcher.reconcile(), imports.reconcile()]))
-  const onError = (error: unknown) => log.error({ err: error }, 'upkeep failed')
   const stopUpkeep = keepUp(
     [
       { everyMs: reconcileEveryMs, run: reconcile },
-      { everyMs: sweepEveryMs, run: () => Promise.all([sweep(stores), forgetOldKeys(db)]) }
+      { everyMs: recoverEveryMs, run: dispatcher.recover },
+      { everyMs: storeEveryMs, run: () => drift.store() },
+      { everyMs: rememberEveryMs, run: () => memory.store() },
+      { everyMs: forgetEveryMs, run: () => memory.forget() },
+      { everyMs: sweepEveryMs, run: () => Promise.all([sweeper.sweep(), forgetOldKeys(db)]) }
     ],
     onError
   )
   producer.onReady(() => void reconcile().catch(onError))
 
   const close = async (): Promise<void> => {
-    const insist = setTimeout(() => app.server.closeAllConnections(), requestGraceMs)
+    const insist = setTimeout(() => app.server.closeAllConnections(), endingMs.requests)
     await app.close()
     clearTimeout(insist)
     await stopUpkeep()
+    await sweeper.idle()
+    await deliverer.close()
     await imports.close()
     await consumer.close()
     await producer.close()
-    await engines.close()
+    await Promise.all([engines.close(), tracing.close()])
+    await drift.store().catch(onError)
+    await memory.store().catch(onError)
     await db.destroy()
     unlock()
   }
-  onEnd(log, close, { withinMs: graceMs.api })
+  onEnd(log, close, { withinMs: endingMs.api })
   await reconcile()
+  await ballast.load()
   const listenTextResolver = (address: string) => `listening at ${address}`
   const url = await app.listen({ host: config.host, port: config.port, listenTextResolver })
-  process.send?.({ type: 'listening', url })
+  // A parent that has gone meanwhile is noticed by the channel.
+  process.send?.({ type: 'listening', url }, () => {})
 }
 
-/** Files and images have stores of their own, because different rows refer to them. */
-async function sweep({ db, blobs, images }: Awaited<ReturnType<typeof openStores>>) {
-  await sweepBlobs(db, blobs, unreferenced)
-  await sweepBlobs(db, images, unreferencedImages)
-}
-
-async function openStores(dataDir: string) {
+async function openStores(dataDir: string, storage: Storage) {
   const db = await openCatalog(join(dataDir, 'catalog', 'catalog.sqlite'))
   await releaseAbandonedKeys(db)
-  const blobs = await openBlobs(join(dataDir, 'blobs'))
-  const images = await openBlobs(join(dataDir, 'images'))
+  const onRemoved = () => storage.removed()
+  const blobs = await openBlobs(join(dataDir, 'blobs'), { onRemoved })
+  const images = await openBlobs(join(dataDir, 'images'), { onRemoved })
   return { db, blobs, images }
 }
 
-function startEngines({ engines, queueLimit }: Config, log: Logger): Engines {
+/** In the settings 0 stands for no limit. */
+function keyLimits(config: Config): KeyLimits {
+  return {
+    requestsPerMinute: config.requestsPerMinute || null,
+    bytesStored: config.keyBytes || null,
+    jobsQueued: config.keyJobs || null,
+    trainingSecondsPerDay: config.keyTrainingSeconds || null
+  }
+}
+
+/** A process a core; where there are many, one core is left to HTTP. */
+const enginesFor = (cores: number): number => Math.min(mostEngines, cores > 4 ? cores - 1 : cores)
+
+function startEngines(
+  config: Config,
+  { log, drift }: { readonly log: Logger; readonly drift: Drift }
+): Engines {
+  const { engines, queueLimit, maxBatch, maxDelayMs } = config
+  const cores = availableParallelism()
+  const perModel = engines > 0 ? engines : enginesFor(cores)
+  const chosenBy = engines > 0 ? 'WHITTLE_ENGINES' : `${cores} cores`
+  log.info(
+    { perModel, chosenBy, threads: 1, maxBatch, maxDelayMs, places: queueLimit },
+    'inference processes of a model at most'
+  )
   return new Engines({
-    perModel: engines > 0 ? engines : Math.min(mostEngines, availableParallelism()),
+    perModel,
     places: queueLimit,
-    onCrash: (crash) => log.error(crash, 'inference process ended unasked')
+    maxBatch,
+    maxDelayMs,
+    onSeen: (model, seen) => drift.observe(model, seen),
+    onCrash: (crash) => log.error(crash, 'inference process ended unasked'),
+    onPoison: (poison) => log.error(poison, 'image refused from now on: it ended two processes')
   })
 }
 
 try {
   await start(readConfig(process.env))
-} catch (error) {
+} catch (thrown) {
+  // Room may be made: another start can help.
+  const error = asDiskError(thrown, 'start the api')
+  if (error !== thrown) fail((error as Error).message, exitCodes.failed)
   const reason = explain(error)
-  process.stderr.write(`${reason ?? (error as Error).stack}\n`)
-  process.exit(reason === undefined ? exitCodes.failed : exitCodes.cannotStart)
+  if (reason !== undefined) fail(reason, exitCodes.cannotStart)
+  fail(String((error as Error).stack), exitCodes.failed)
+}
+
+function fail(text: string, code: number): never {
+  process.stderr.write(`${text}\n`)
+  process.exit(code)
 }
 
 /** What whoever starts it can put right, in a sentence; undefined for everything else. */

@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { asDiskError } from '../errors.ts'
 
 /** Thrown when another process holds the folder; the message names it. */
 export class DataDirTakenError extends Error {
@@ -17,13 +18,14 @@ export class DataDirTakenError extends Error {
  * Takes a data folder for this process, creating it when it is missing.
  *
  * @param who what holds it, for the message of the next one: a role, an address
+ * @param waitMs how long to stand still while another holds it, for one that is known to be ending
  * @returns a function that gives the folder back
  * @throws DataDirTakenError naming the process that holds it
  */
-export function lockDataDir(dataDir: string, who: string): () => void {
+export function lockDataDir(dataDir: string, who: string, waitMs = 0): () => void {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const note = join(dataDir, 'lock.json')
-  const database = new DatabaseSync(join(dataDir, 'lock.db'))
+  const database = new DatabaseSync(join(dataDir, 'lock.db'), { timeout: waitMs })
   try {
     database.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
@@ -32,12 +34,21 @@ export function lockDataDir(dataDir: string, who: string): () => void {
     throw new DataDirTakenError(`Cannot use ${dataDir}: ${holder(note)} has it`, { cause })
   }
   held.add(database)
-  writeFileSync(note, JSON.stringify({ who, pid: process.pid, since: new Date().toISOString() }))
+  writeNote(note, JSON.stringify({ who, pid: process.pid, since: new Date().toISOString() }))
   return () => {
     if (!database.isOpen) return
     rmSync(note, { force: true })
     database.close()
     held.delete(database)
+  }
+}
+
+/** On a full disk there is no note; the lock holds all the same. */
+function writeNote(note: string, text: string): void {
+  try {
+    writeFileSync(note, text)
+  } catch (error) {
+    if (asDiskError(error, 'write the note') === error) throw error
   }
 }
 

@@ -9,8 +9,25 @@ import type { Logger } from 'pino'
 /** 78 is EX_CONFIG of sysexits(3): `npm start` does not restart a role that ends with it. */
 export const exitCodes = { done: 0, failed: 1, cannotStart: 78 } as const
 
-/** How long a role may take to end before it is ended: time for a checkpoint, for requests at work. */
-export const graceMs = { api: 20_000, worker: 60_000 } as const
+/**
+ * How the 20 seconds are spent in which everything ends, in milliseconds. `npm start` ends its parts one
+ * after the other: worker, api, Redis. Whoever takes longer than its share is killed; what that costs is a
+ * checkpoint at most, and the job goes on from the one before.
+ */
+export const endingMs = {
+  /** A trainer finishes its step and writes a checkpoint; then it is terminated, and killed. */
+  trainer: 9000,
+  /** The checkpoint is sent to the api. */
+  report: 3000,
+  /** Both, and a second and a half for the trainer's end, the outcome, and leaving Redis. */
+  worker: 14_000,
+  /** Requests that are being answered. */
+  requests: 2000,
+  /** They, the inference processes and the catalogue. */
+  api: 3500,
+  redis: 1500,
+  all: 20_000
+} as const
 
 /**
  * Runs `close` once, when the process is asked to end, then exits. A second signal exits at once, and

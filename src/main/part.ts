@@ -34,6 +34,10 @@ interface PartOptions {
   readonly log: Logger
   /** Called when the part is given up. */
   readonly onGivenUp: (error: Error) => void
+  /**
+   * How often a process is tried that has never worked: more time may not be what it lacks. @default 5
+   */
+  readonly firstTries?: number
   /** First pause before another start; doubled each time, up to 30 s. @default 500 */
   readonly firstPauseMs?: number
 }
@@ -54,9 +58,14 @@ export class Part {
     this.#options = options
   }
 
-  /** Resolves once the process works for the first time; rejects when it cannot start. */
+  /**
+   * Resolves once the process works for the first time.
+   *
+   * @throws Error when it cannot start, at once for a CannotStartError, else after the last try: one that
+   *   is killed while it starts must not take the other parts along
+   */
   async start(): Promise<void> {
-    const launching = this.#options.launch(this.#stopping.signal)
+    const launching = this.#launchFirst()
     this.#loop = launching.then(
       (first) => this.#keep(first),
       () => {}
@@ -69,6 +78,21 @@ export class Part {
     this.#stopping.abort()
     await this.#running?.stop()
     await this.#loop
+  }
+
+  async #launchFirst(): Promise<Running> {
+    const { name, launch, log, firstTries = 5 } = this.#options
+    const { signal } = this.#stopping
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await launch(signal)
+      } catch (error) {
+        const isLast = tries === firstTries || error instanceof CannotStartError
+        if (isLast || signal.aborted) throw error
+        log.error({ part: name, err: error }, 'did not start')
+        await this.#pause()
+      }
+    }
   }
 
   async #keep(first: Running): Promise<void> {
@@ -86,11 +110,10 @@ export class Part {
   }
 
   async #startAgain(): Promise<Running | null> {
-    const { name, launch, log, onGivenUp, firstPauseMs = 500 } = this.#options
+    const { name, launch, log, onGivenUp } = this.#options
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** this.#failures++)
-      await sleep(pauseMs, undefined, { signal }).catch(() => {})
+      await this.#pause()
       if (signal.aborted) break
       try {
         const running = await launch(signal)
@@ -106,5 +129,12 @@ export class Part {
       }
     }
     return null
+  }
+
+  /** The back-off, ended early by `stop`. */
+  async #pause(): Promise<void> {
+    const { firstPauseMs = 500 } = this.#options
+    const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** this.#failures++)
+    await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {})
   }
 }

@@ -21,11 +21,11 @@ import {
 import { createConnection } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endingMs } from './lifecycle.ts'
 import { CannotStartError, type Ending, type Running } from './part.ts'
 
 const programs = ['redis-server', 'valkey-server']
 const startMs = 30_000
-const stopMs = 10_000
 
 /** $1 is the socket's folder, the rest the command. fd 3 is the standard input that ends with us. */
 const guard = `
@@ -180,7 +180,7 @@ function lastLines(child: ChildProcess): () => string {
 async function stop(child: ChildProcess, ended: Promise<Ending>): Promise<void> {
   child.stdin?.end()
   // The whole group: the guard, its watcher and Redis.
-  const insist = setTimeout(() => child.pid && sendSignal(-child.pid, 'SIGKILL'), stopMs)
+  const insist = setTimeout(() => child.pid && sendSignal(-child.pid, 'SIGKILL'), endingMs.redis)
   await ended
   clearTimeout(insist)
 }

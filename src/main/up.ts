@@ -8,10 +8,10 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { pino } from 'pino'
 import { type Config, ConfigError, readConfig } from '../config.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
-import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
+import { endingMs, exitCodes, onEnd } from './lifecycle.ts'
+import { openLog } from './log.ts'
 import { CannotStartError, type Launch, Part } from './part.ts'
 import { launchRedis, socketOf } from './redis-child.ts'
 import { launchRole } from './role.ts'
@@ -20,7 +20,7 @@ import { launchRole } from './role.ts'
 const longestSocketFolder = 80
 
 async function start(config: Config): Promise<void> {
-  const log = pino({ level: config.logLevel, base: { role: 'up' } })
+  const log = openLog({ role: 'up', level: config.logLevel })
   const dataDir = resolve(config.dataDir)
   const release = lockDataDir(dataDir, 'npm start')
   const parts: Part[] = []
@@ -30,10 +30,10 @@ async function start(config: Config): Promise<void> {
     for (const part of parts.toReversed()) await part.stop()
     release()
   }
-  onEnd(log, stopAll)
-  const keep = async (name: string, launch: Launch) => {
+  onEnd(log, stopAll, { withinMs: endingMs.all })
+  const keep: Keep = async (name, launch, options) => {
     const onGivenUp = (error: Error) => void stopAll().then(() => fail(error))
-    const part = new Part({ name, launch, log, onGivenUp })
+    const part = new Part({ name, launch, log, onGivenUp, ...options })
     parts.push(part)
     await part.start()
   }
@@ -49,7 +49,11 @@ async function start(config: Config): Promise<void> {
   }
 }
 
-type Keep = (name: string, launch: Launch) => Promise<void>
+type Keep = (
+  name: string,
+  launch: Launch,
+  options?: { readonly firstTries?: number }
+) => Promise<void>
 
 async function startRedis(dataDir: string, keep: Keep): Promise<string> {
   const base = tmpdir().length > longestSocketFolder ? '/tmp' : tmpdir()
@@ -86,14 +90,15 @@ async function startRoles({ config, dataDir, redisUrl, keep }: Roles): Promise<s
     // Started again, the api must come back to the port that the worker and clients know.
     const env = { ...shared, WHITTLE_PORT: port }
     return launchRole(
-      { role: 'api', env, ready: 'listening', graceMs: graceMs.api, onReady },
+      { role: 'api', env, ready: 'listening', graceMs: endingMs.api, onReady },
       signal
     )
   })
   const env = { ...shared, WHITTLE_API_URL: reachable(url) }
-  await keep('worker', (signal) =>
-    launchRole({ role: 'worker', env, ready: 'ready', graceMs: graceMs.worker }, signal)
-  )
+  const launch: Launch = (signal) =>
+    launchRole({ role: 'worker', env, ready: 'ready', graceMs: endingMs.worker }, signal)
+  // The api answers by now, and goes on doing so whatever keeps the worker from starting.
+  await keep('worker', launch, { firstTries: Number.POSITIVE_INFINITY })
   return url
 }
 
@@ -135,7 +140,7 @@ function fail(error: unknown): never {
     error instanceof CannotStartError
   const text = error instanceof Error ? (isExpected ? error.message : error.stack) : error
   process.stderr.write(`${text}\n`)
-  process.exit(exitCodes.cannotStart)
+  process.exit(isExpected ? exitCodes.cannotStart : exitCodes.failed)
 }
 
 try {

@@ -6,22 +6,22 @@
  */
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import { pino } from 'pino'
-import { type Config, defaultRedisUrl, readConfig } from '../config.ts'
-import type { EngineInfo } from '../contract/internal.ts'
+import { type Config, ConfigError, defaultRedisUrl, readConfig } from '../config.ts'
 import { consumeJobs } from '../queue/consumer.ts'
-import { type ApiClient, createApiClient } from '../worker/api-client.ts'
-import { probeEngine } from '../worker/probe-engine.ts'
+import { startAnnouncing } from '../worker/announcer.ts'
+import { createApiClient } from '../worker/api-client.ts'
+import { NoEngineError, probeEngine } from '../worker/probe-engine.ts'
 import { clearScratch } from '../worker/scratch.ts'
-import { createSupervisor, type Supervisor } from '../worker/supervisor.ts'
-import { exitCodes, graceMs, onEnd } from './lifecycle.ts'
-import { trainerThreads } from './machine-share.ts'
+import { createSupervisor } from '../worker/supervisor.ts'
+import { endingMs, exitCodes, onEnd } from './lifecycle.ts'
+import { openLog } from './log.ts'
+import { cacheLimit, trainerThreads } from './machine-share.ts'
 import { outageLog } from './outage-log.ts'
-
-const announceEveryMs = 10_000
+import { openTracing } from './tracing.ts'
 
 async function start(config: Config): Promise<void> {
-  const log = pino({ level: config.logLevel, base: { role: 'worker' } })
+  const log = openLog({ role: 'worker', level: config.logLevel })
+  const tracing = await openTracing('worker', log)
   const worker = `${hostname()}-${process.pid}`
   const cacheDir = resolve(config.cacheDir)
   const threads = trainerThreads(config)
@@ -32,12 +32,15 @@ async function start(config: Config): Promise<void> {
   const supervisor = createSupervisor({
     api,
     log,
+    tracing,
     worker,
     cacheDir,
+    cacheBytes: cacheLimit(config),
     engine: config.engine,
-    threads
+    threads,
+    trainerMs: endingMs.trainer,
+    reportMs: endingMs.report
   })
-  const announcing = announce({ api, worker, engine, supervisor, config })
   const consumer = consumeJobs({
     redisUrl: config.redisUrl ?? defaultRedisUrl,
     prefix: config.queuePrefix,
@@ -45,41 +48,32 @@ async function start(config: Config): Promise<void> {
     run: supervisor.run,
     onError: outageLog(log, 'redis')
   })
+  const announcer = startAnnouncing({
+    api,
+    consumer,
+    log,
+    worker,
+    engine,
+    slots: config.workerConcurrency,
+    busy: () => supervisor.busy
+  })
   const close = async (): Promise<void> => {
-    announcing.abort()
-    await consumer.pause()
-    await supervisor.shutdown()
+    // At once: a checkpoint takes its time, and Redis may not answer.
+    await Promise.all([announcer.retire(), supervisor.shutdown()])
+    await announcer.close()
     await consumer.close()
+    await tracing.close()
   }
-  onEnd(log, close, { withinMs: graceMs.worker })
+  onEnd(log, close, { withinMs: endingMs.worker })
   log.info({ worker, api: config.apiUrl, threads, slots: config.workerConcurrency }, 'ready')
-  process.send?.({ type: 'ready' })
-}
-
-interface Announcement {
-  readonly api: ApiClient
-  readonly worker: string
-  readonly engine: EngineInfo
-  readonly supervisor: Supervisor
-  readonly config: Config
-}
-
-/** Tells the api every ten seconds that this worker lives. A missed call is followed by the next. */
-function announce({ api, worker, engine, supervisor, config }: Announcement): AbortController {
-  const end = new AbortController()
-  const once = (): void => {
-    const status = { engine, slots: config.workerConcurrency, busy: supervisor.busy }
-    api.announce(worker, status, end.signal).catch(() => {})
-  }
-  const timer = setInterval(once, announceEveryMs)
-  end.signal.addEventListener('abort', () => clearInterval(timer))
-  once()
-  return end
+  // A parent that has gone meanwhile is noticed by the channel.
+  process.send?.({ type: 'ready' }, () => {})
 }
 
 try {
   await start(readConfig(process.env, ['WHITTLE_WORKER_TOKEN']))
 } catch (error) {
+  const cannotStart = error instanceof ConfigError || error instanceof NoEngineError
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
-  process.exit(exitCodes.cannotStart)
+  process.exit(cannotStart ? exitCodes.cannotStart : exitCodes.failed)
 }

@@ -70,7 +70,7 @@ const encodeGraph = ({ name, nodes, initializers, inputs, outputs }: OnnxGraph):
   return graph
 }
 
-const encodeNode = ({ type, inputs, output, attributes }: OnnxNode): ProtobufWriter => {
+export const encodeNode = ({ type, inputs, output, attributes }: OnnxNode): ProtobufWriter => {
   const node = new ProtobufWriter()
   for (const input of inputs) node.text(1, input)
   node.text(2, output).text(3, output).text(4, type)
@@ -90,7 +90,7 @@ const encodeAttribute = (name: string, value: OnnxAttribute): ProtobufWriter => 
   return attribute.integer(20, attributeTypes.integers)
 }
 
-const encodeTensor = ({ name, dims, data }: Initializer): ProtobufWriter => {
+export const encodeTensor = ({ name, dims, data }: Initializer): ProtobufWriter => {
   const tensor = new ProtobufWriter()
   for (const dim of dims) tensor.integer(1, dim)
   return tensor
@@ -99,7 +99,7 @@ const encodeTensor = ({ name, dims, data }: Initializer): ProtobufWriter => {
     .bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
 }
 
-const encodeValue = ({ name, type, dims }: OnnxValue): ProtobufWriter => {
+export const encodeValue = ({ name, type, dims }: OnnxValue): ProtobufWriter => {
   const shape = new ProtobufWriter()
   for (const dim of dims) {
     const dimension = new ProtobufWriter()

@@ -51,6 +51,8 @@ export interface QuantizeArguments extends WeightedNetwork {
   readonly seed: number
   /** Exports and opens the float network that it is given (the rooms that can are not this one's). */
   openFloat(float: FloatNetwork): Promise<FloatRunner>
+  /** Called before the search of each range, which takes some 30 ms; what it throws ends the work. */
+  readonly beforeRange?: () => Promise<void>
 }
 
 const calibrators: Readonly<
@@ -76,6 +78,7 @@ export async function quantize(args: QuantizeArguments): Promise<QuantizedNetwor
   const ranges = new Map<string, Range>()
   for (const [id, from] of observed) {
     const histogram = histograms.get(from)
+    await args.beforeRange?.()
     if (histogram !== undefined) ranges.set(id, chooseRange(histogram))
   }
   const activations = sharedScales(network, quantized, ranges)

@@ -2,9 +2,9 @@
  * Takes dispatches out of Redis, for workers (jobs) and the api (imports).
  *
  * The process that calls this must never be busy for long: BullMQ renews locks by timers of its event
- * loop. When a lock is lost all the same, the run is aborted, because another process may hold it.
+ * loop. When a lock is lost all the same, the run is told and goes on: who holds what is not decided here.
  */
-import { Worker } from 'bullmq'
+import { type Job, WaitingError, Worker } from 'bullmq'
 import Value from 'typebox/value'
 import { connect } from './connection.ts'
 import { Dispatch, defaultPrefix, type QueueName, queueNames } from './names.ts'
@@ -16,15 +16,17 @@ export interface ConsumerOptions {
   readonly concurrency?: number
   /**
    * Runs one dispatch to its end. Must settle; whatever it throws ends the dispatch and nothing else.
-   * `signal` aborts when the lock was lost.
+   * `lockLost` aborts when the dispatch may have been handed to another process as well.
    */
-  readonly run: (dispatch: Dispatch, signal: AbortSignal) => Promise<void>
+  readonly run: (dispatch: Dispatch, lockLost: AbortSignal) => Promise<void>
   readonly onError?: (error: Error) => void
 }
 
 export interface Consumer {
   /** Takes nothing new. Running dispatches go on. */
   pause(): Promise<void>
+  /** Takes dispatches again. */
+  resume(): Promise<void>
   /** Waits for running dispatches, then leaves Redis. */
   close(): Promise<void>
 }
@@ -48,7 +50,8 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
   const worker = new Worker<Dispatch>(
     name,
     // BullMQ hands out the signal only to processors that declare three parameters.
-    async (job, _token, signal) => {
+    async (job, token, signal) => {
+      if (worker.isPaused()) await putBack(job, token)
       if (!Value.Check(Dispatch, job.data)) {
         throw new TypeError(`Cannot run dispatch ${job.id}: received ${JSON.stringify(job.data)}`)
       }
@@ -63,7 +66,8 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
     for (const id of ids) worker.cancelJob(id, 'lock lost')
   })
   return {
-    pause: async () => worker.pause(true),
+    pause: () => worker.pause(true),
+    resume: () => worker.resume(),
     async close() {
       // Without Redis there is nothing to leave in order, and waiting for it could take for ever;
       // also when it goes away only now, as it does when `npm start` is killed.
@@ -72,4 +76,13 @@ function consume(name: QueueName, options: ConsumerOptions): Consumer {
       for (const one of connections) one.disconnect()
     }
   }
+}
+
+/**
+ * Lets another worker have what a paused one was brought all the same: BullMQ's blocking read, begun
+ * before the pause, still ends with a job.
+ */
+async function putBack(job: Job<Dispatch>, token: string | undefined): Promise<never> {
+  await job.moveToWait(token)
+  throw new WaitingError()
 }

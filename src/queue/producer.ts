@@ -8,6 +8,7 @@ import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { connect } from './connection.ts'
 import { type Dispatch, defaultPrefix, dispatchId, type QueueName } from './names.ts'
+import { type Place, queueNumber } from './place.ts'
 
 export interface ProducerOptions {
   readonly redisUrl: string
@@ -17,8 +18,8 @@ export interface ProducerOptions {
 }
 
 export interface Producer {
-  /** Adds dispatch `n` of a job. @throws Error at once when Redis is away. */
-  dispatchJob(id: string, n: number): Promise<void>
+  /** Adds dispatch `n` of a job at its place. @throws Error at once when Redis is away. */
+  dispatchJob(id: string, n: number, place: Place): Promise<void>
   /** Adds dispatch `n` of a dataset import. @throws Error at once when Redis is away. */
   dispatchImport(id: string, n: number): Promise<void>
   /** Calls back whenever Redis has become reachable (also at once if it is). */
@@ -51,7 +52,8 @@ export function createProducer({
     return queues[name]
   }
   return {
-    dispatchJob: async (id, dispatch) => add(queue('jobs'), { id, dispatch }),
+    dispatchJob: async (id, dispatch, place) =>
+      add(queue('jobs'), { id, dispatch }, { priority: queueNumber(place) }),
     dispatchImport: async (id, dispatch) => add(queue('imports'), { id, dispatch }),
     onReady(callback) {
       listeners.push(callback)
@@ -89,8 +91,13 @@ async function openQueues({
 }
 
 /** Nothing is kept of an ended dispatch: the catalogue holds the history. */
-async function add(queue: Queue<Dispatch>, dispatch: Dispatch): Promise<void> {
+async function add(
+  queue: Queue<Dispatch>,
+  dispatch: Dispatch,
+  options: { readonly priority?: number } = {}
+): Promise<void> {
   await queue.add('dispatch', dispatch, {
+    ...options,
     jobId: dispatchId(dispatch),
     attempts: 1,
     removeOnComplete: true,

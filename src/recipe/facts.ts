@@ -17,6 +17,9 @@ export interface DatasetFacts {
   /** Of the images as uploaded, in pixels. */
   readonly width: Spread
   readonly height: Spread
+  /** Number of images, and the bytes of all of them as uploaded. */
+  readonly images: number
+  readonly bytes: number
   /** Whether every image has one channel, or three that are equal. */
   readonly grey: boolean
 }

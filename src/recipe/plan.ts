@@ -11,6 +11,8 @@ import { type PresetName, resolveRecipe } from './resolve.ts'
 export interface PlanLimits {
   /** Bytes that a trainer may take. */
   readonly memoryLimit: number
+  /** Bytes of checkpoints and artifacts that can be stored for one job. @default no limit */
+  readonly storageLimit?: number
 }
 
 export interface JobPlan {
@@ -32,7 +34,7 @@ const TRAINING_MACS_LIMIT = 1e19
 export const planJob = (
   asked: Recipe | PresetName | undefined,
   facts: DatasetFacts,
-  { memoryLimit }: PlanLimits
+  { memoryLimit, storageLimit = Number.POSITIVE_INFINITY }: PlanLimits
 ): JobPlan => {
   const { recipe, reasons } = resolveRecipe(asked, facts)
   const faults = checkRecipe(recipe, facts)
@@ -40,24 +42,25 @@ export const planJob = (
   const estimate = isBuildable ? estimateJob(recipe, facts) : null
   const sizeFaults = estimate ? arithmeticFaults(estimate, recipe) : []
   const memoryFaults = estimate ? memoryFaultsOf(estimate, recipe, memoryLimit) : []
+  const storageFaults = estimate ? storageFaultsOf(estimate, recipe, storageLimit) : []
   const wrong = [...faults, ...sizeFaults]
   return {
     recipe,
     reasons,
     estimate,
-    faults: [...wrong, ...memoryFaults],
-    code: codeOf(wrong, memoryFaults, facts)
+    faults: [...wrong, ...memoryFaults, ...storageFaults],
+    code: codeOf({ wrong, memory: memoryFaults, storage: storageFaults }, facts)
   }
 }
 
 const codeOf = (
-  wrong: readonly Fault[],
-  memory: readonly Fault[],
+  faults: { readonly [kind in 'wrong' | 'memory' | 'storage']: readonly Fault[] },
   { classes }: DatasetFacts
 ): ErrorCode | null => {
   if (classes.length < 2) return 'DATASET_SINGLE_CLASS'
-  if (wrong.length > 0) return 'REQUEST_INVALID'
-  return memory.length > 0 ? 'MEMORY_ESTIMATE_EXCEEDED' : null
+  if (faults.wrong.length > 0) return 'REQUEST_INVALID'
+  if (faults.memory.length > 0) return 'MEMORY_ESTIMATE_EXCEEDED'
+  return faults.storage.length > 0 ? 'DISK_ESTIMATE_EXCEEDED' : null
 }
 
 const arithmeticFaults = (
@@ -71,13 +74,29 @@ const arithmeticFaults = (
 }
 
 const memoryFaultsOf = (
-  { memoryBytes }: JobEstimate,
-  { train }: ResolvedRecipe,
+  { memoryBytes, memoryStage }: JobEstimate,
+  { network, train }: ResolvedRecipe,
   memoryLimit: number
 ): readonly Fault[] => {
   if (memoryBytes <= memoryLimit) return []
-  const detail = `Cannot train with batches of ${train.batchSize}: about ${mebibytes(memoryBytes)} would be needed, above the limit of ${mebibytes(memoryLimit)}`
-  return [{ pointer: '/recipe/train/batchSize', detail, received: train.batchSize }]
+  const excess = `about ${mebibytes(memoryBytes)} would be needed, above the limit of ${mebibytes(memoryLimit)}`
+  if (memoryStage === 'train') {
+    const detail = `Cannot train with batches of ${train.batchSize}: ${excess}`
+    return [{ pointer: '/recipe/train/batchSize', detail, received: train.batchSize }]
+  }
+  // Their batches are of one size for all jobs.
+  const detail = `Cannot ${memoryStage} a network of this size: ${excess}`
+  return [{ pointer: '/recipe/network/inputSize', detail, received: network.inputSize }]
+}
+
+const storageFaultsOf = (
+  { storedBytes }: JobEstimate,
+  { network }: ResolvedRecipe,
+  storageLimit: number
+): readonly Fault[] => {
+  if (storedBytes <= storageLimit) return []
+  const detail = `Cannot store a network of this size: about ${mebibytes(storedBytes)} would be needed for its checkpoints and files, above the ${mebibytes(storageLimit)} that the service can ever hold`
+  return [{ pointer: '/recipe/network', detail, received: network.architecture }]
 }
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`

@@ -23,6 +23,7 @@ export type EngineName = 'tensorflow' | 'wasm'
 
 export interface Engine {
   readonly name: EngineName
+  readonly device: 'cpu' | 'gpu'
   /** Of the library that computes. */
   readonly version: string
   /** Why this engine, in words for people. */
@@ -74,13 +75,13 @@ const loadTensorflow = (threads: number, choice: 'auto' | EngineName): Engine =>
   const tf = require('@tensorflow/tfjs-node-gpu') as typeof TF
   tf.enableProdMode()
   const backend = tf.backend() as unknown as NativeBackend
-  const device = backend.binding.isUsingGpuDevice()
-    ? 'its GPU library found a device'
-    : 'on the CPU'
+  const device = backend.binding.isUsingGpuDevice() ? 'gpu' : 'cpu'
+  const where = device === 'gpu' ? 'its GPU library found a device' : 'on the CPU'
   return {
     name: 'tensorflow',
+    device,
     version: backend.binding.TF_Version,
-    reason: choice === 'auto' ? `fastest that loads, ${device}` : `asked for, ${device}`,
+    reason: choice === 'auto' ? `fastest that loads, ${where}` : `asked for, ${where}`,
     threads,
     tf,
     kernels: tensorflowKernels(tf, backend),
@@ -98,6 +99,7 @@ const loadWasm = async (reason: string): Promise<Engine> => {
     await tf.ready()
     return {
       name: 'wasm',
+      device: 'cpu',
       version: version_wasm,
       reason,
       threads: 1,

@@ -25,8 +25,11 @@ export interface ClassifierRequest {
 export interface Classifier {
   /** Replaces the weights. */
   load(weights: Weights): void
-  /** Probabilities [count * classes] of all images of the source, in order. */
-  classify(): Promise<Float32Array>
+  /**
+   * Probabilities [images * classes] of one batch after the other, all images of the source in order.
+   * Yields to the event loop before each.
+   */
+  answers(): AsyncGenerator<Float32Array>
   dispose(): void
 }
 
@@ -52,24 +55,23 @@ export const createClassifier = (request: ClassifierRequest): Classifier => {
   })
   return {
     load: (replacement) => step.write(replacement),
-    async classify() {
+    async *answers() {
       const order = inOrder(source.count)
-      const rows: Float32Array[] = []
       for (let index = 0; index < reader.count; index++) {
         await nextTurn()
         const batch = reader.read(order, index)
         const drawn = pixels.draw(0, 0, batch.positions)
         const { probabilities } = step.run({ images: batch.pixels, ...drawn })
         const classes = (probabilities as Float32Array).length / size
-        rows.push((probabilities as Float32Array).subarray(0, batch.images * classes))
+        yield (probabilities as Float32Array).subarray(0, batch.images * classes)
       }
-      return joined(rows)
     },
     dispose: step.dispose
   }
 }
 
-const joined = (rows: readonly Float32Array[]): Float32Array => {
+/** Answers of several batches as one array. */
+export const joined = (rows: readonly Float32Array[]): Float32Array => {
   const all = new Float32Array(rows.reduce((length, row) => length + row.length, 0))
   let offset = 0
   for (const row of rows) {

@@ -22,6 +22,8 @@ export interface EstimateRequest {
   /** About how many images to measure on. */
   readonly images: number
   readonly seed: number
+  /** Called between batches; what it throws ends the estimate. */
+  readonly beforeBatch?: () => Promise<void>
 }
 
 /**
@@ -60,6 +62,7 @@ export const estimateBatchNorm = async (request: EstimateRequest): Promise<Weigh
   try {
     const pools = layers.map((names) => ({ names, pool: new StatisticsPool() }))
     for await (const batch of sample.walk()) {
+      await request.beforeBatch?.()
       const drawn = pixels.draw(0, 0, batch.positions)
       const noise = randomKey(seed, 'batch-norm', batch.positions[0] as number)
       const seeds = Int32Array.of(noise.high, noise.low)

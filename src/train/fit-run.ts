@@ -8,7 +8,7 @@ import type { Output, Step, VariableSpec } from '../tensor/program.ts'
 import { permutation, randomKey } from '../tensor/random.ts'
 import { statisticsMomentum } from './batch-norm-statistics.ts'
 import { type Batch, type BatchReader, batchReader } from './batches.ts'
-import { type Classifier, createClassifier } from './classifier.ts'
+import { type Classifier, createClassifier, joined } from './classifier.ts'
 import type { Score } from './early-stopping.ts'
 import { emaDecay } from './ema.ts'
 import type { FitRequest } from './fit.ts'
@@ -116,13 +116,21 @@ export class FitRun {
     return { loss, accuracy }
   }
 
-  /** Score of the current weights, averaged ones where the recipe averages, on the validation images. */
-  async validate(): Promise<Score> {
+  /**
+   * Score of the current weights, averaged ones where the recipe averages, on the validation images; null
+   * when it was broken off, which leaves the run as it was.
+   */
+  async validate(): Promise<Score | null> {
     const names = this.#names.filter((name) => name.startsWith(this.#prefix))
     this.#validated = withoutPrefix(this.#step.read(names), this.#prefix)
     this.#classifier.load(this.#validated)
-    const probabilities = await this.#classifier.classify()
-    return scoreOf(probabilities, this.#request.validation.labels)
+    const { validation, isEnding } = this.#request
+    const rows: Float32Array[] = []
+    for await (const row of this.#classifier.answers()) {
+      if (isEnding?.()) return null
+      rows.push(row)
+    }
+    return scoreOf(joined(rows), validation.labels)
   }
 
   /** Ends the epoch whose weights were validated last, and keeps them if they are the best. */

@@ -24,8 +24,6 @@ export interface EpochReport {
   readonly metric: Metric
   /** Whether this epoch is the best so far. */
   readonly best: boolean
-  /** The run at this point; reading it copies all tensors, so ask only when it is wanted. */
-  state(): FitState
 }
 
 export interface FitRequest {
@@ -42,8 +40,17 @@ export interface FitRequest {
   readonly teacher?: Teacher | undefined
   readonly resume?: FitState | undefined
   readonly onEpoch?: (report: EpochReport) => void | Promise<void>
-  /** Asked between batches. stop: end with the best so far. checkpoint: end with the state. */
-  readonly control?: () => Control
+  /**
+   * Asked between batches, with the updates so far. stop: end with the best so far. checkpoint: end with
+   * the state.
+   */
+  readonly control?: (updates: number) => Control | Promise<Control>
+  /** Asked while an epoch is validated: whether `control` would say cancel or checkpoint. */
+  readonly isEnding?: () => boolean
+  /** Asked after every batch and every epoch: whether to keep the state now. */
+  readonly isCheckpointDue?: (place: { readonly epochEnded: boolean }) => boolean
+  /** Reading the state copies all tensors. */
+  readonly onCheckpoint?: (capture: () => FitState) => Promise<void>
 }
 
 export type FitResult =
@@ -79,41 +86,47 @@ const epochs = async (request: FitRequest, run: FitRun): Promise<FitResult> => {
       return finished(run, 'early-stopping')
     }
     const order = await steps(request, run)
-    if (order === 'cancel') {
-      return { kind: 'cancelled' }
-    }
-    if (order === 'checkpoint') {
-      return { kind: 'checkpointed', state: run.capture() }
+    if (order === 'cancel' || order === 'checkpoint') {
+      return ended(run, order)
     }
     if (order === 'stop' && run.progress.best !== null) {
       return finished(run, 'stopped')
     }
-    await endEpoch(request, run)
+    if (!(await endEpoch(request, run))) {
+      return ended(run, await request.control?.(run.progress.updates))
+    }
     if (order === 'stop') {
       return finished(run, 'stopped')
     }
+    await keepIfDue(request, run, { epochEnded: true })
   }
   return finished(run, 'completed')
 }
 
 /** The rest of the current epoch; ends early with the order that interrupted it. */
-const steps = async ({ control }: FitRequest, run: FitRun): Promise<Control> => {
+const steps = async (request: FitRequest, run: FitRun): Promise<Control> => {
   while (run.progress.step < run.stepsPerEpoch) {
     await nextTurn()
-    const order = control?.() ?? 'continue'
+    const { updates } = run.progress
+    const order = (await request.control?.(updates)) ?? 'continue'
     // Who stops before the first step still gets a model.
-    const isUntrained = run.progress.updates === 0
+    const isUntrained = updates === 0
     if (order !== 'continue' && !(order === 'stop' && isUntrained)) {
       return order
     }
     assertSane(run.step().loss, run)
+    await keepIfDue(request, run, { epochEnded: false })
   }
   return 'continue'
 }
 
-const endEpoch = async ({ stage, onEpoch }: FitRequest, run: FitRun): Promise<void> => {
+/** False when validation was broken off; the epoch is then still open. */
+const endEpoch = async ({ stage, onEpoch }: FitRequest, run: FitRun): Promise<boolean> => {
   const { training, learningRate, imagesPerSecond } = run
   const validation = await run.validate()
+  if (validation === null) {
+    return false
+  }
   assertSane(validation.loss, run)
   const best = isBetter(validation, run.progress.best)
   run.closeEpoch(validation, best)
@@ -126,8 +139,22 @@ const endEpoch = async ({ stage, onEpoch }: FitRequest, run: FitRun): Promise<vo
     learningRate,
     imagesPerSecond
   }
-  await onEpoch?.({ metric, best, state: () => run.capture() })
+  await onEpoch?.({ metric, best })
+  return true
 }
+
+const keepIfDue = async (
+  { isCheckpointDue, onCheckpoint }: FitRequest,
+  run: FitRun,
+  place: { readonly epochEnded: boolean }
+): Promise<void> => {
+  if (isCheckpointDue?.(place)) {
+    await onCheckpoint?.(() => run.capture())
+  }
+}
+
+const ended = (run: FitRun, order: Control | undefined): FitResult =>
+  order === 'checkpoint' ? { kind: 'checkpointed', state: run.capture() } : { kind: 'cancelled' }
 
 const finished = (run: FitRun, stopReason: 'completed' | 'early-stopping' | 'stopped') => {
   const { best, epoch } = run.progress

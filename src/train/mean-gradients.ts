@@ -45,6 +45,7 @@ export const meanGradients = async (request: EstimateRequest): Promise<Weights> 
   try {
     const sums = new Map<string, Float64Array>()
     for await (const { pixels: images, labels, positions } of sample.walk()) {
+      await request.beforeBatch?.()
       const gradients = step.run({ images, labels, ...pixels.draw(0, 0, positions) })
       for (const { name } of trainable) {
         addTo(sums, name, gradients[name] as Float32Array)

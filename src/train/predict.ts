@@ -1,5 +1,5 @@
 /** What the trainer's own tensors answer, to be compared with an exported file. */
-import { type ClassifierRequest, createClassifier } from './classifier.ts'
+import { type ClassifierRequest, createClassifier, joined } from './classifier.ts'
 
 const BATCH = 128
 
@@ -13,7 +13,7 @@ export const predict = async (
 ): Promise<Float32Array> => {
   const classifier = createClassifier({ ...request, batchSize: BATCH })
   try {
-    return await classifier.classify()
+    return joined(await Array.fromAsync(classifier.answers()))
   } finally {
     classifier.dispose()
   }

@@ -1,20 +1,23 @@
 /**
  * What every step of a job is handed: the assignment, the engine, and the ways out.
  */
-import type { Assignment } from '../contract/job.ts'
+import type { TrainAssignment } from '../contract/job.ts'
 import type { TrainerPaths } from '../contract/trainer.ts'
 import type { Network, Weights } from '../network/graph.ts'
 import type { Engine } from '../tensor/engine.ts'
 import type { Checkpoints } from './checkpoints.ts'
+import type { Decisions } from './decisions.ts'
+import type { PipelineState } from './pipeline-state.ts'
 import type { Progress } from './progress.ts'
-import type { Control, TrainerChannel } from './trainer-channel.ts'
+import type { TrainerChannel } from './trainer-channel.ts'
 
 export interface JobContext {
-  readonly assignment: Assignment
+  readonly assignment: TrainAssignment
   readonly paths: TrainerPaths
   readonly engine: Engine
   readonly channel: TrainerChannel
-  readonly checkpoints: Checkpoints
+  readonly checkpoints: Checkpoints<PipelineState>
+  readonly decisions: Decisions
   readonly progress: Progress
 }
 
@@ -22,27 +25,4 @@ export interface JobContext {
 export interface Model {
   readonly network: Network
   readonly weights: Weights
-}
-
-/** Ends the pipeline without a result: the job was cancelled, or goes on elsewhere from a checkpoint. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted'
-  readonly reason: 'cancelled' | 'checkpointed'
-
-  constructor(reason: 'cancelled' | 'checkpointed') {
-    super(`The job was ${reason}`)
-    this.reason = reason
-  }
-}
-
-/** Whether an order leaves no time to finish anything. */
-export const isEnding = (order: Control): order is 'cancel' | 'checkpoint' =>
-  order === 'cancel' || order === 'checkpoint'
-
-/** Between pieces of work that cannot be interrupted themselves. @throws Interrupted when told to end. */
-export async function yieldToOrders({ channel }: Pick<JobContext, 'channel'>): Promise<void> {
-  await new Promise(setImmediate)
-  const order = channel.control()
-  if (order === 'cancel') throw new Interrupted('cancelled')
-  if (order === 'checkpoint') throw new Interrupted('checkpointed')
 }

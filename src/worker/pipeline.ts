@@ -3,14 +3,14 @@
  */
 import type { PublishedReport } from '../contract/report.ts'
 import type { Pack } from '../dataset/pack.ts'
-import type { JobContext, Model } from './job-context.ts'
-import { emptyState, type PipelineState } from './pipeline-state.ts'
+import type { JobContext } from './job-context.ts'
+import { Interrupted } from './orders.ts'
+import { emptyState, type PipelineState, type Trained } from './pipeline-state.ts'
 import { evaluateStep } from './steps/evaluate.ts'
-import { type ExportedVariant, exportFloat } from './steps/export.ts'
+import { exportStep } from './steps/export.ts'
 import { prepare } from './steps/prepare.ts'
 import { pruneStep } from './steps/prune.ts'
 import { publishStep } from './steps/publish.ts'
-import { quantizeStep } from './steps/quantize.ts'
 import { trainStep } from './steps/train.ts'
 
 export interface PipelineResult {
@@ -28,48 +28,29 @@ export async function runPipeline(context: JobContext): Promise<PipelineResult> 
   const pack = await prepare(context)
   try {
     const trained = await train(context, pack, found ?? emptyState)
-    const { baseline, pruned } = trained
-    const variants = await exportAll(context, pack, trained)
-    const report = await evaluateStep(context, { variants, pack })
-    await publishStep(context, { baseline, pruned, report })
-    return { report, stopReason: trained.stopReason }
+    const exported = await exportStep(context, pack, trained)
+    const report = await evaluateStep(context, pack, exported)
+    await publishStep(context, { ...exported, report })
+    return { report, stopReason: exported.stopReason }
   } finally {
     pack.close()
   }
 }
 
-type Trained = PipelineState & { readonly baseline: Model }
-
 async function train(context: JobContext, pack: Pack, from: PipelineState): Promise<Trained> {
   const state = await trainStep(context, pack, from)
   const { prune } = context.assignment.recipe
-  if (prune === null || state.fineTuned) return state
-  if (state.stopReason !== null && state.pruned === null) {
-    context.channel.log('warn', 'not pruned: no time was left to fine-tune what it would cut')
-    return state
-  }
-  return pruneStep(context, pack, { state, options: prune })
+  if (prune === null || state.fineTuned || state.exported.length > 0) return state
+  if (state.pruned !== null) return pruneStep(context, pack, { state, options: prune })
+  const stopReason = state.stopReason ?? (await stopBeforePruning(context))
+  if (stopReason === null) return pruneStep(context, pack, { state, options: prune })
+  context.channel.log('warn', 'not pruned: no time was left to fine-tune what it would cut')
+  return { ...state, stopReason }
 }
 
-async function exportAll(
-  context: JobContext,
-  pack: Pack,
-  { baseline, pruned }: Trained
-): Promise<ExportedVariant[]> {
-  const source = pack.validation
-  const variants = [
-    await exportFloat(context, baseline, { variant: 'baseline', from: null, source })
-  ]
-  if (pruned !== null) {
-    variants.push(
-      await exportFloat(context, pruned, { variant: 'pruned', from: 'baseline', source })
-    )
-  }
-  const { quantize } = context.assignment.recipe
-  if (quantize !== null) {
-    const model = pruned ?? baseline
-    const from = pruned === null ? 'baseline' : 'pruned'
-    variants.push(await quantizeStep(context, { model, from, pack, options: quantize }))
-  }
-  return variants
+/** Why pruning shall not begin, decided once for all attempts; null when it shall. */
+async function stopBeforePruning({ decisions }: JobContext): Promise<PipelineState['stopReason']> {
+  const order = await decisions.control('prune', 0)
+  if (order === 'cancel' || order === 'checkpoint') throw new Interrupted(order)
+  return order === 'stop' ? decisions.reason('prune') : null
 }

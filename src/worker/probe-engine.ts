@@ -4,7 +4,15 @@
 import type { EngineInfo } from '../contract/internal.ts'
 import { startTrainer } from './trainer-process.ts'
 
-/** @throws Error with the trainer's own words when no engine can be loaded. */
+/** Thrown when no engine can be loaded, as the trainer that tried says: another try would not change it. */
+export class NoEngineError extends Error {
+  override readonly name = 'NoEngineError'
+}
+
+/**
+ * @throws NoEngineError with the trainer's own words; Error when a signal ended it before it could say
+ *   anything, as for want of memory
+ */
 export async function probeEngine({
   engine,
   threads
@@ -29,6 +37,10 @@ export async function probeEngine({
   trainer.send({ type: 'probe' })
   const end = await trainer.ended
   if (found !== undefined) return found
-  const how = end.signal ?? `exit code ${end.exitCode}`
-  throw new Error(`Cannot load an engine: ${reason || `the trainer ended with ${how}. ${output}`}`)
+  if (end.signal !== null) {
+    const how = `the trainer that tried ended with ${end.signal}`
+    throw new Error(`Cannot tell which engine loads: ${how}. ${output}`)
+  }
+  const words = reason || `the trainer ended with exit code ${end.exitCode}. ${output}`
+  throw new NoEngineError(`Cannot load an engine: ${words}`)
 }

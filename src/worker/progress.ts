@@ -12,18 +12,20 @@ import type { Network } from '../network/graph.ts'
 import type { TrainerChannel } from './trainer-channel.ts'
 
 /** Where each stage starts and ends on the way from 0 to 1. */
-type Shares = Readonly<Record<Stage, readonly [start: number, end: number]>>
+export type Shares = Readonly<Record<Stage, readonly [start: number, end: number]>>
 
 const prepared = 0.04
 const trained = 0.88
 
 export class Progress {
   readonly #channel: Pick<TrainerChannel, 'send'>
-  #shares: Shares = shares(trained)
+  #shares: Shares
   #furthest = 0
 
-  constructor(channel: Pick<TrainerChannel, 'send'>) {
+  /** @param shares those of a job that trains, until it is planned, unless given */
+  constructor(channel: Pick<TrainerChannel, 'send'>, given: Shares = shares(trained)) {
     this.#channel = channel
+    this.#shares = given
   }
 
   /**
@@ -45,11 +47,20 @@ export class Progress {
   }
 }
 
-const shares = (firstTrained: number): Shares => ({
-  prepare: [0, prepared],
-  train: [prepared, firstTrained],
-  prune: [firstTrained, trained],
-  quantize: [trained, 0.91],
-  evaluate: [0.91, 0.99],
-  publish: [0.99, 1]
-})
+/** Of a job that evaluates: decoding the images once costs about as much as asking a file or two. */
+export const evaluationShares: Shares = {
+  ...shares(0),
+  prepare: [0, 0.4],
+  evaluate: [0.4, 1]
+}
+
+function shares(firstTrained: number): Shares {
+  return {
+    prepare: [0, prepared],
+    train: [prepared, firstTrained],
+    prune: [firstTrained, trained],
+    quantize: [trained, 0.91],
+    evaluate: [0.91, 0.99],
+    publish: [0.99, 1]
+  }
+}

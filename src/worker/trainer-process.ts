@@ -5,8 +5,8 @@
  * never delays the lock renewal of the supervisor.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import type { FromTrainer, ToTrainer } from '../contract/trainer.ts'
+import { PutOff } from './put-off.ts'
 
 const entry = new URL('./trainer.ts', import.meta.url)
 
@@ -25,25 +25,32 @@ export interface TrainerEnd {
 }
 
 export interface TrainerProcess {
+  /** -1 when none was started, as `ended` will say. */
   readonly pid: number
   send(message: ToTrainer): void
-  /** Settles when the process has ended, however it ended. */
+  /** Settles when the process has ended, however it ended. @throws PutOff when it never began */
   readonly ended: Promise<TrainerEnd>
-  /** Asks by `order`, then terminates, then kills; each step waits `graceMs`. */
-  end(order: 'cancel' | 'checkpoint', graceMs: number): Promise<TrainerEnd>
+  /** Asks by `order`, waits `graceMs`, terminates, waits a moment, kills. */
+  end(order: 'cancel' | 'checkpoint', graceMs: number): Promise<void>
+  /** Ends it where it stands. */
+  kill(): void
 }
 
+/** Between SIGTERM and SIGKILL: a trainer that hears it has been told to end already. */
+const insistMs = 500
+
+/** @throws PutOff when the system refuses a process at once; some refusals come later, through `ended` */
 export function startTrainer(options: TrainerOptions): TrainerProcess {
-  const child = fork(entry, [], {
-    serialization: 'advanced',
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: { ...inherited(), ...engineEnvironment(options) }
-  })
+  const child = forkTrainer(options)
   child.on('message', (message) => options.onMessage(message as FromTrainer))
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', options.onOutput)
   }
-  const ended = end(child)
+  const ended = endOf(child)
+  const gone = ended.then(
+    () => {},
+    () => {}
+  )
   const send = (message: ToTrainer): void => {
     // A trainer that has just ended is noticed by `ended`; a message to it has nobody to reach.
     if (child.connected) child.send(message, () => {})
@@ -54,23 +61,42 @@ export function startTrainer(options: TrainerOptions): TrainerProcess {
     ended,
     async end(order, graceMs) {
       send({ type: 'order', order })
-      if (await endsWithin(ended, graceMs)) return ended
+      if (await endsWithin(gone, graceMs)) return
       child.kill('SIGTERM')
-      if (await endsWithin(ended, graceMs)) return ended
+      if (await endsWithin(gone, insistMs)) return
       child.kill('SIGKILL')
-      return ended
-    }
+      await gone
+    },
+    kill: () => void child.kill('SIGKILL')
   }
 }
 
-async function end(child: ChildProcess): Promise<TrainerEnd> {
-  const failed = new Promise<TrainerEnd>((resolve) => {
-    child.once('error', () => resolve({ exitCode: child.exitCode, signal: child.signalCode }))
-  })
-  // `close` comes after `exit`, when the last output has been read.
-  const closed = once(child, 'close').then(([exitCode, signal]) => ({ exitCode, signal }))
-  return Promise.race([closed, failed])
+function forkTrainer(options: TrainerOptions): ChildProcess {
+  try {
+    return fork(entry, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...inherited(), ...engineEnvironment(options) }
+    })
+  } catch (error) {
+    throw notStarted(error)
+  }
 }
+
+function endOf(child: ChildProcess): Promise<TrainerEnd> {
+  return new Promise((resolve, reject) => {
+    // `close` comes after `exit`, when the last output has been read.
+    child.once('close', (exitCode, signal) => resolve({ exitCode, signal }))
+    // A signal that could not be sent is an error too, of a process that is there.
+    child.on('error', (error) => {
+      if (child.pid === undefined) reject(notStarted(error))
+    })
+  })
+}
+
+/** For want of processes, files or memory (fork(2)), which says nothing about the job. */
+const notStarted = (error: unknown): PutOff =>
+  new PutOff(`Cannot start a trainer: ${(error as Error).message}`)
 
 async function endsWithin(ended: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined

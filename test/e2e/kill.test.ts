@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { type Json, startWhittle, type Whittle } from '../support/whittle.ts'
+import { permutation, Random, randomKey } from '../../src/tensor/random.ts'
+import { type Json, type Role, startWhittle, type Whittle } from '../support/whittle.ts'
 
 /** Long enough to be killed in, small enough to end. */
 const recipe = {
@@ -14,8 +18,8 @@ const epochs = [
   ...Array.from({ length: 40 }, (_, i) => `prune ${i + 1}`)
 ]
 
-const post = async (whittle: Whittle, model: string): Promise<string> => {
-  const spec = { dataset: 'shapes', model, seed: 11, recipe }
+const post = async (whittle: Whittle, model: string, trained: object = recipe): Promise<string> => {
+  const spec = { dataset: 'shapes', model, seed: 11, recipe: trained }
   const { status, body } = await whittle.post('/v1/jobs', spec)
   assert.equal(status, 202, JSON.stringify(body))
   return body.id
@@ -39,25 +43,78 @@ const digests = async (whittle: Whittle, model: string): Promise<Json> => {
   return Object.fromEntries(files.map(({ file, sha256 }: Json) => [file, sha256]))
 }
 
-test('killed trainer, worker and api: one version, the same bytes, no epoch missing or double', async (t) => {
+/** Which process is killed next, and how many epochs after the kill before. */
+interface Kill {
+  readonly role: Role
+  readonly epochs: number
+}
+
+const victims: readonly Role[] = [
+  ...(['trainer', 'trainer', 'trainer', 'trainer', 'trainer'] as const),
+  ...(['api', 'api', 'redis', 'redis', 'worker'] as const)
+]
+/** Ten kills cost a job some seconds each, in which its training may go on; it must outlast them. */
+const longRecipe = {
+  ...recipe,
+  train: { ...recipe.train, epochs: 150, batchSize: 4 },
+  prune: { ...recipe.prune, epochs: 50 }
+}
+
+function drawKills(seed: number): Kill[] {
+  const random = new Random(randomKey(seed, 'epochs'))
+  return [...permutation(randomKey(seed, 'victims'), victims.length)].map((i) => ({
+    role: victims[i] ?? 'trainer',
+    epochs: Math.floor(random.between(0, 8))
+  }))
+}
+
+/** The newest checkpoint that the api keeps of a job, as the catalogue counts them. */
+function newestCheckpoint({ dataDir }: Whittle, job: string): number {
+  const catalog = new DatabaseSync(join(dataDir, 'catalog', 'catalog.sqlite'), { readOnly: true })
+  try {
+    const sql = `select max(seq) as seq from job_files where job_id = ? and kind = 'checkpoint'`
+    return Number(catalog.prepare(sql).get(job)?.seq ?? 0)
+  } finally {
+    catalog.close()
+  }
+}
+
+/** Kills as drawn. A trainer only once it has got on since the one before: three in a row may not. */
+async function disturb(whittle: Whittle, job: string, kills: readonly Kill[]): Promise<void> {
+  let [checkpoint, reached] = [0, 0]
+  for (const { role, epochs } of kills) {
+    const due = reached + epochs
+    const document = await whittle.watch(job, async (found) => {
+      if (hasEnded(found)) return true
+      const hasProgressed = role !== 'trainer' || newestCheckpoint(whittle, job) > checkpoint
+      // The api may be away again by now, killed a moment ago.
+      const counted = metricsOf(whittle, job).then(({ length }) => length)
+      reached = await counted.catch(() => reached)
+      return reached >= due && hasProgressed && whittle.has(role)
+    })
+    assert.equal(document.state, 'running', `it ended before ${role} could be killed`)
+    if (role === 'trainer') checkpoint = newestCheckpoint(whittle, job)
+    whittle.kill(role)
+  }
+}
+
+test('ten kills at random moments: one version, the same bytes, no epoch missing or double', async (t) => {
+  const seed = Number(process.env.CHAOS_SEED ?? randomInt(2 ** 31))
+  const kills = drawKills(seed)
+  t.diagnostic(`CHAOS_SEED=${seed}: ${kills.map(({ role, epochs }) => `${role} +${epochs}`)}`)
   const whittle = await startWhittle(t)
   await whittle.uploadShapes('shapes', { seed: 4, perClass: 80 })
-  const undisturbed = await post(whittle, 'undisturbed')
+  const undisturbed = await post(whittle, 'undisturbed', longRecipe)
   await whittle.watch(undisturbed, hasEnded)
 
-  const job = await post(whittle, 'disturbed')
-  await reach(whittle, job, 5)
-  whittle.kill('trainer')
-  await reach(whittle, job, 20)
-  whittle.kill('api')
-  await reach(whittle, job, 60)
-  whittle.kill('worker')
-  await reach(whittle, job, 155)
-  whittle.kill('trainer')
+  const job = await post(whittle, 'disturbed', longRecipe)
+  await disturb(whittle, job, kills)
   const document = await whittle.watch(job, hasEnded)
   assert.equal(document.state, 'completed', JSON.stringify(document.error))
-  assert.ok(document.attempt >= 4, `attempt ${document.attempt}`)
-  assert.deepEqual(await metricsOf(whittle, job), epochs)
+  // Each of the trainers cost an attempt, but one that died with its worker.
+  assert.ok(document.attempt >= 5, `attempt ${document.attempt}`)
+  assert.deepEqual(await metricsOf(whittle, job), await metricsOf(whittle, undisturbed))
+  assert.equal((await metricsOf(whittle, job)).length, 200)
   assert.deepEqual(await digests(whittle, 'disturbed'), await digests(whittle, 'undisturbed'))
 })
 

@@ -90,6 +90,49 @@ test('the main road: upload, train, prune, quantize, publish, predict', async (t
   }
   assert.ok(right >= 51, `${right} of ${questions.length} unseen images were answered right`)
 
+  const [{ png, label } = { png: Buffer.alloc(0), label: '' }] = questions
+  for (const method of ['occlusion', 'grad-cam']) {
+    const query = `label=${label}&variant=pruned&method=${method}`
+    const answer = await fetch(`${url}/v1/models/shapes/explanations?${query}`, {
+      method: 'POST',
+      headers: { 'content-type': 'image/png' },
+      body: new Blob([new Uint8Array(png)])
+    })
+    const { shape, matrix, raw, score } = (await answer.json()) as Json
+    assert.equal(answer.status, 200)
+    assert.deepEqual([matrix.length, matrix[0].length], shape)
+    assert.equal(Math.max(...matrix.flat()), Math.max(...raw.flat()) > 0 ? 1 : 0, method)
+    assert.ok(score > 0 && score <= 1 && raw.flat().some((value: number) => value !== 0))
+  }
+
+  // Judged again on the same images, by the same files: the same figures.
+  const evaluations = '/v1/models/shapes/versions/1/evaluations'
+  const evaluation = await whittle.post(evaluations, { dataset: 'shapes' })
+  assert.equal(evaluation.status, 202, JSON.stringify(evaluation.body))
+  const judged = await whittle.watch(evaluation.body.id, ({ state }) =>
+    ['completed', 'failed'].includes(state)
+  )
+  assert.equal(judged.state, 'completed', JSON.stringify(judged.error))
+  for (const [name, { accuracy, confusion, perClass }] of Object.entries<Json>(version.variants)) {
+    const again = judged.result.report.variants[name]
+    assert.deepEqual(again.accuracy, accuracy.test, name)
+    assert.deepEqual([again.confusion, again.perClass], [confusion, perClass], name)
+  }
+  assert.equal((await whittle.get(evaluations)).body.items[0].job, judged.id)
+  // What the gate compares was measured on the same images: the answers to each are in the report.
+  const promoted = await whittle.post('/v1/models/shapes/aliases/production/promote', {
+    version: 1,
+    variant: 'pruned',
+    gate: { maxAccuracyDrop: 1, maxLatencyRatio: 1000 }
+  })
+  assert.equal(promoted.status, 200, JSON.stringify(promoted.body))
+  const [drop, latency] = promoted.body.compared
+  assert.match(drop.detail, /paired on 24 images of validation/)
+  const validation = (name: string) => version.variants[name].accuracy.validation.value
+  const expected = validation(job.result.recommended) - validation('pruned')
+  assert.ok(Math.abs(drop.measured - expected) < 1e-9, `${drop.measured}, not ${expected}`)
+  assert.ok(latency.measured > 0)
+
   assert.equal((await whittle.get('/health/ready')).status, 200)
   assert.equal(await whittle.stop(), 0)
 })

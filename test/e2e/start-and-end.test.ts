@@ -5,9 +5,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Process, processesOf } from '../support/processes.ts'
+import { until } from '../support/until.ts'
 
 const up = fileURLToPath(new URL('../../src/main/up.ts', import.meta.url))
 
@@ -55,18 +55,19 @@ async function start(t: TestContext, folder: string, how?: 'terminal'): Promise<
     child.kill('SIGTERM')
     await once(child, 'exit')
   })
-  const url = await until(() => /whittle is up\s+(http:\S+)/.exec(output)?.[1], child)
+  const url = await seen(() => /whittle is up\s+(http:\S+)/.exec(output)?.[1], child)
   return { child, url, folder, output: () => output, processes }
 }
 
-/** Looks again and again until there is something to see. The test's time limit ends it. */
-async function until<T>(look: () => T | undefined | false, child?: ChildProcess): Promise<T> {
-  for (;;) {
-    const seen = look()
-    if (seen) return seen
-    assert.ok(child === undefined || child.exitCode === null, `it ended: ${child?.exitCode}`)
-    await sleep(25)
-  }
+/** Looks again and again until there is something to see, in a process that has not ended. */
+async function seen<T>(look: () => T | undefined | false, child?: ChildProcess): Promise<T> {
+  let found: T | undefined | false
+  await until(() => {
+    found = look()
+    if (!found) assert.ok(!child || child.exitCode === null, `it ended: ${child?.exitCode}`)
+    return Boolean(found)
+  })
+  return found as T
 }
 
 const find = (started: Started, part: string): Process | undefined =>
@@ -112,6 +113,16 @@ test('a killed npm start takes everything with it, and the next start takes the 
   assert.equal((await fetch(`${second.url}/health/ready`)).status, 200)
 })
 
+test('a start right after npm start was killed waits for what is still ending', async (t) => {
+  const folder = await newFolder(t)
+  const first = await start(t, folder)
+  const known = first.processes()
+  first.child.kill('SIGKILL')
+  const second = await start(t, folder)
+  assert.equal((await fetch(`${second.url}/health/ready`)).status, 200)
+  await until(() => !known.some(({ pid }) => isRunning(pid)))
+})
+
 test('npm start ends in order when the process that started it is gone', async (t) => {
   const whittle = await start(t, await newFolder(t))
   const known = whittle.processes()
@@ -143,14 +154,14 @@ test('a part that was killed is started again, the api at the same address', asy
     const before = find(whittle, part)
     assert.ok(before, part)
     process.kill(before.pid, 'SIGKILL')
-    const after = await until(() => {
+    const after = await seen(() => {
       const found = find(whittle, part)
       return found && found.pid !== before.pid && found
     })
     assert.notEqual(after.pid, before.pid)
   }
   const isReady = () => fetch(`${whittle.url}/health/ready`).then(({ ok }) => ok)
-  while (!(await isReady().catch(() => false))) await sleep(100)
+  await until(() => isReady().catch(() => false))
   const known = whittle.processes()
   whittle.child.kill('SIGTERM')
   await once(whittle.child, 'exit')

@@ -1,7 +1,7 @@
 /** The blob store on a real file system. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -61,6 +61,51 @@ test('openBlobs() removes what a killed process left half-written', async (t) =>
   await writeFile(join(dir, 'staging', 'half'), 'x')
   await openBlobs(dir)
   assert.deepEqual(await readdir(join(dir, 'staging')), [])
+})
+
+test('put() asks before each piece, and leaves nothing of what is refused', async (t) => {
+  const dir = await folder(t)
+  const blobs = await openBlobs(dir)
+  let room = 8
+  const admit = async (bytes: number) => {
+    room -= bytes
+    if (room < 0) throw new ServiceError('DISK_FULL', { detail: 'Cannot store it' })
+  }
+  await blobs.put(chunks('hel', 'lo'), { admit })
+  await assert.rejects(blobs.put(chunks('hel', 'lo'), { admit }), codeOf('DISK_FULL'))
+  assert.deepEqual(await readdir(join(dir, 'staging')), [])
+})
+
+test('keep() protects a content from removal until its row has been written', async (t) => {
+  let told = 0
+  const blobs = await openBlobs(await folder(t), { onRemoved: () => told++ })
+  const { sha256 } = await blobs.keep(Buffer.from('hello'), {}, async (stored) => {
+    await blobs.delete(stored.sha256)
+    assert.equal(await blobs.deleteOlder(stored.sha256, new Date(Date.now() + 60_000)), null)
+    return stored
+  })
+  assert.equal(await blobs.has(sha256), true)
+  assert.equal(told, 0)
+  await blobs.delete(sha256)
+  assert.deepEqual([await blobs.has(sha256), told], [false, 1])
+})
+
+test('deleteOlder() spares what is stored again at the same moment', async (t) => {
+  const blobs = await openBlobs(await folder(t))
+  const content = Buffer.from('hello')
+  const hour = 3_600_000
+  for (let round = 0; round < 50; round++) {
+    const { sha256 } = await blobs.put(content)
+    const longAgo = new Date(Date.now() - 2 * hour)
+    await utimes(blobs.path(sha256), longAgo, longAgo)
+    const again = blobs.put(content)
+    // Falls before, between and after the steps of storing, depending on the round.
+    for (let i = 0; i < round % 10; i++) await new Promise(setImmediate)
+    await blobs.deleteOlder(sha256, new Date(Date.now() - hour))
+    await again
+    assert.equal(await blobs.has(sha256), true, `round ${round}`)
+    assert.equal(await blobs.deleteOlder(sha256, new Date(Date.now() - hour)), null)
+  }
 })
 
 test('adopt() moves a file in', async (t) => {

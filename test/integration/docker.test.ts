@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import { readConfig, Settings } from '../../src/config.ts'
+import { readTraceSettings } from '../../src/trace/settings.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const read = (name: string) => readFileSync(join(root, name), 'utf8')
@@ -67,13 +68,19 @@ test('the environment of the image and of each service is one that whittle start
   assert.throws(() => readConfig(image), /WHITTLE_API_KEYS/, 'no open door without keys')
   for (const { environment = {} } of roles) {
     const settings = { ...image, ...environment }
-    for (const name of Object.keys(settings)) assert.ok(name in Settings.properties, name)
-    // Compose fills in ${NAME:?...}; any word does for a key here.
-    const filled = Object.entries(settings).map(([k, v]) => [
-      k,
-      String(v).startsWith('${') ? 'word' : v
+    for (const name of Object.keys(settings)) {
+      assert.ok(name in Settings.properties || name.startsWith('OTEL_'), name)
+    }
+    // Compose fills in ${NAME:?...}, for which any word does here, and leaves ${NAME:-} empty.
+    const filled = Object.entries(settings).map(([name, value]) => [
+      name,
+      String(value)
+        .replace(/^\$\{\w+:\?.*\}$/, 'word')
+        .replace(/^\$\{\w+:-\}$/, '')
     ])
     assert.equal(readConfig(Object.fromEntries(filled)).workerToken, 'word')
+    const traces = readTraceSettings(Object.fromEntries(filled))
+    assert.deepEqual(traces, { settings: null, faults: [] })
   }
 })
 

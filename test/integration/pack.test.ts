@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -10,6 +10,7 @@ import { type TestContext, test } from 'node:test'
 import sharp from 'sharp'
 import { pack as tarPack } from 'tar-stream'
 import type { ManifestHeader, ManifestImage } from '../../src/contract/internal.ts'
+import { DamagedDataset } from '../../src/dataset/damaged-dataset.ts'
 import { type BuildPackOptions, buildPack, openPack, packName } from '../../src/dataset/pack.ts'
 import { splits } from '../../src/dataset/pack-file.ts'
 
@@ -143,6 +144,34 @@ test('buildPack() that is aborted or given another tar leaves nothing', async (t
     first
   ])
   await assert.rejects(buildPack(options), /the tar ends before/)
+  assert.deepEqual(await readdir(join(dir, 'packs')), [])
+})
+
+test('buildPack() of a copy that has lost bytes says that the copy is damaged', async (t) => {
+  const { dir, options, images } = await dataset(t, [1, 2, 3, 4])
+  const whole = await readFile(options.tar)
+  const [, second] = images
+  const altered = Buffer.from(whole)
+  // The second entry's header is after the first's header and data.
+  const place = altered.indexOf(`${second?.sha256}`) + 512 + 40
+  altered[place] = (altered[place] ?? 0) ^ 1
+  const copies = {
+    'cut at a block': whole.subarray(0, 1536),
+    'cut in a header': whole.subarray(0, 1600),
+    'cut in an image': whole.subarray(0, 600),
+    'never written': Buffer.alloc(whole.length),
+    'written over': Buffer.alloc(whole.length, 'x'),
+    'one bit off': altered,
+    empty: Buffer.alloc(0)
+  }
+  for (const [what, bytes] of Object.entries(copies)) {
+    await writeFile(options.tar, bytes)
+    await assert.rejects(buildPack(options), DamagedDataset, what)
+  }
+  await rm(options.tar)
+  await assert.rejects(buildPack(options), DamagedDataset, 'no images')
+  await rm(options.manifest)
+  await assert.rejects(buildPack(options), DamagedDataset, 'no manifest')
   assert.deepEqual(await readdir(join(dir, 'packs')), [])
 })
 

@@ -5,12 +5,24 @@ import type { FastifyInstance } from 'fastify'
 import { type Blobs, openBlobs } from '../../src/blob/blobs.ts'
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts'
 import { ServedModels } from '../../src/catalog/served-models.ts'
+import type { ConfiguredKey } from '../../src/contract/configured-key.ts'
+import type { WebhookTargets } from '../../src/contract/delivery.ts'
+import type { KeyLimits } from '../../src/contract/key.ts'
 import { type AppDeps, type AppOptions, buildApp } from '../../src/http/app.ts'
-import { createDispatcher, type Dispatcher } from '../../src/http/dispatcher.ts'
-import { createImports, type Imports } from '../../src/http/imports.ts'
-import { createPlanner } from '../../src/http/job-planner.ts'
-import { WorkerRegistry } from '../../src/http/worker-registry.ts'
-import { Engines } from '../../src/infer/engines.ts'
+import { Engines, type EnginesOptions } from '../../src/infer/engines.ts'
+import { Deliverer } from '../../src/service/deliverer.ts'
+import { createDispatcher, type Dispatcher } from '../../src/service/dispatcher.ts'
+import { Drift } from '../../src/service/drift.ts'
+import { createImports, type Imports } from '../../src/service/imports.ts'
+import { createPlanner } from '../../src/service/job-planner.ts'
+import { KeptImages } from '../../src/service/kept-images.ts'
+import { KeyRing } from '../../src/service/key-ring.ts'
+import { PredictionMemory } from '../../src/service/prediction-memory.ts'
+import { createQuotas, type Quotas } from '../../src/service/quotas.ts'
+import { Storage, type StorageOptions } from '../../src/service/storage.ts'
+import { Sweeper } from '../../src/service/sweeper.ts'
+import { WorkerRegistry } from '../../src/service/worker-registry.ts'
+import { webhookKey } from '../../src/webhook/secret.ts'
 import { temporaryFolder } from './catalog.ts'
 
 export interface ApiApp {
@@ -20,40 +32,90 @@ export interface ApiApp {
   readonly images: Blobs
   readonly dispatcher: Dispatcher
   readonly imports: Imports
+  readonly keys: KeyRing
+  readonly quotas: Quotas
+  readonly deliverer: Deliverer
+  readonly storage: Storage
+  readonly sweeper: Sweeper
   readonly dataDir: string
   /** Dispatches that the queue was given, as `<id>-<n>`; throws into the api while `away` is set. */
   readonly queue: { readonly sent: string[]; away: boolean }
 }
 
 export const workerToken = 'token-of-the-workers'
+export const webhookSecret = `whsec_${Buffer.alloc(32, 'k').toString('base64')}`
+
+interface Keys {
+  /** Those of the settings. @default none */
+  readonly apiKeys?: readonly ConfiguredKey[]
+  /** Limits of each of them. @default none */
+  readonly keyLimits?: KeyLimits
+}
+
+interface Surroundings {
+  /** @default 'public' */
+  readonly webhookTargets?: WebhookTargets
+  /** @default a real disk, and no limit of our own */
+  readonly disk?: Partial<StorageOptions>
+  /** Bytes of predicted images that are kept. @default 0 */
+  readonly keepImages?: number
+}
 
 export async function apiApp(
   t: TestContext,
-  options: Partial<AppOptions> = {},
-  changes: Partial<AppDeps> = {}
+  { apiKeys = [], keyLimits = {}, ...options }: Partial<AppOptions> & Keys = {},
+  changes: Partial<AppDeps> = {},
+  { webhookTargets = 'public', disk = {}, keepImages = 0 }: Surroundings = {}
 ): Promise<ApiApp> {
   const dataDir = await temporaryFolder(t)
   const db = await openCatalog(join(dataDir, 'catalog.sqlite'))
-  const blobs = await openBlobs(join(dataDir, 'blobs'))
-  const images = await openBlobs(join(dataDir, 'images'))
+  const cacheDir = join(dataDir, 'worker')
+  const onFull = () => sweeper.soon()
+  const storage = new Storage({ dataDir, cacheDir, maxBytes: 0, onFull, ...disk })
+  const onRemoved = () => storage.removed()
+  const blobs = await openBlobs(join(dataDir, 'blobs'), { onRemoved })
+  const images = await openBlobs(join(dataDir, 'images'), { onRemoved })
   const queue: { sent: string[]; away: boolean } = { sent: [], away: false }
   const send = async (id: string, n: number) => {
     if (queue.away) throw new Error('Redis is away')
     queue.sent.push(`${id}-${n}`)
   }
-  const planner = createPlanner({ db, memoryLimit: 8 * 2 ** 30 })
+  const planner = createPlanner({ db, memoryLimit: 8 * 2 ** 30, webhookTargets, storage })
   const log = quiet()
-  const dispatcher = createDispatcher({ db, blobs, planner, send, log })
-  const imports = createImports({ db, images, dataDir, dispatch: send, log })
-  const engines = new Engines({ perModel: 1 })
+  const onSwept = () => storage.measure()
+  const sweeper = new Sweeper({ db, blobs, images, dataDir, log, onSwept })
+  const deliverer = new Deliverer({
+    db,
+    key: webhookKey({ given: webhookSecret, file: join(dataDir, 'webhook-secret') }),
+    targets: webhookTargets,
+    log
+  })
+  const onEnded = () => deliverer.wake()
+  const dispatcher = createDispatcher({ db, blobs, planner, send, log, onEnded })
+  const keys = await KeyRing.open({ db, configured: apiKeys, defaults: keyLimits })
+  const quotas = createQuotas({ db, limitsOf: (owner) => keys.limitsOf(owner) })
+  const imports = createImports({ db, images, quotas, storage, dataDir, dispatch: send, log })
+  const drift = new Drift({ db, window: 1000, log })
+  const folder = join(dataDir, 'kept')
+  const kept = await KeptImages.open({ folder, maxBytes: keepImages, storage, log })
+  const memory = new PredictionMemory({ db, days: 7, images: 1000, kept })
+  const onSeen: EnginesOptions['onSeen'] = (model, seen) => drift.observe(model, seen)
+  const engines = new Engines({ perModel: 1, onSeen })
   const deps: AppDeps = {
     db,
     blobs,
     images,
     imports,
+    keys,
+    quotas,
+    storage,
+    sweeper,
     planner,
     dispatcher,
+    deliverer,
     engines,
+    drift,
+    memory,
     workers: new WorkerRegistry(),
     served: new ServedModels(db, () => 0),
     measureLatency: async () => ({}),
@@ -61,15 +123,18 @@ export async function apiApp(
     machine: { cpu: 'test', features: [], onnxruntime: '0' },
     ...changes
   }
-  const settings = { version: '0.0.0', maxUploadBytes: 2 ** 30, apiKeys: [], workerToken, dataDir }
+  const settings = { version: '0.0.0', maxUploadBytes: 2 ** 30, workerToken, dataDir }
   const app = await buildApp(deps, { ...settings, ...options })
   t.after(async () => {
     await app.close()
+    await deliverer.close()
     await imports.close()
     await engines.close()
+    await sweeper.idle()
     await db.destroy()
   })
-  return { app, db, blobs, images, dispatcher, imports, dataDir, queue }
+  const stores = { db, blobs, images, storage, sweeper }
+  return { app, ...stores, dispatcher, imports, keys, quotas, deliverer, dataDir, queue }
 }
 
 /** A logger that says nothing. */

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { sql } from 'kysely'
 import { createJob, type JobRow } from '../../src/catalog/jobs.ts'
 import { type Catalog, openCatalog } from '../../src/catalog/open.ts'
 import type { JobSpec } from '../../src/contract/job.ts'
@@ -51,8 +52,22 @@ const recipe: ResolvedRecipe = {
 const dataset = { id: 'ds_1', name: 'digits' }
 
 /** A queued job on a dataset that is ready. */
-export function queuedJob(db: Catalog, spec: Partial<JobSpec> = {}, now?: Date): Promise<JobRow> {
+export function queuedJob(
+  db: Catalog,
+  { owner = null, ...spec }: Partial<JobSpec> & { readonly owner?: string | null } = {},
+  now?: Date
+): Promise<JobRow> {
   const plan = { version: 1, hash: 'f00d', recipe, reasons: { '/network/inputSize': 'because' } }
   const whole = { dataset: 'digits', model: 'digits', ...spec }
-  return createJob(db, { spec: whole, dataset, seed: 7, plan }, now)
+  return createJob(db, { spec: whole, dataset, seed: 7, plan, owner }, now)
+}
+
+/** Lines in the log of a job, written at once. */
+export async function writeLog(
+  db: Catalog,
+  { id, lines, message }: { readonly id: string; readonly lines: number; readonly message: string }
+): Promise<void> {
+  await sql`insert into job_logs (job_id, at, level, message)
+    with recursive n (i) as (select 1 union all select i + 1 from n where i < ${lines})
+    select ${id}, '2026-01-01T00:00:00Z', 'info', ${message} || ' ' || i from n`.execute(db)
 }

@@ -6,6 +6,6 @@ import { flatImage } from './images.ts'
 process.once('message', async (model: EngineModel) => {
   const engines = new Engines({ perModel: 1 })
   const bytes = await flatImage(0)
-  await engines.classify(model, [{ bytes, top: 1 }], new AbortController().signal)
+  await engines.ask(model, [{ bytes, top: 1 }], { signal: new AbortController().signal })
   process.send?.(engines.pids(model.key))
 })

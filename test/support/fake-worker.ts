@@ -7,23 +7,38 @@ import type {
   JobEvent,
   ManifestHeader,
   ManifestImage,
-  Outcome
+  Outcome,
+  WorkerOrders,
+  WorkerStatus
 } from '../../src/contract/internal.ts'
 import type { Assignment, Metric } from '../../src/contract/job.ts'
 import { workerToken } from './api-app.ts'
 
 type Dataset = Assignment['dataset']
 
+const startedAt = '2026-01-01T00:00:00Z'
+
 export function fakeWorker(app: FastifyInstance, name = 'host-1') {
-  const call = (method: 'get' | 'post' | 'put', path: string, attempt?: number) => {
+  const call = (method: 'get' | 'post' | 'put' | 'delete', path: string, attempt?: number) => {
     const request = supertest(app.server)[method](`/internal/v1/${path}`)
     request.set('authorization', `Bearer ${workerToken}`)
     return attempt === undefined ? request : request.set('whittle-attempt', String(attempt))
   }
+  let batches = 0
   return {
-    async announce() {
+    /** The answer: what the worker shall do. */
+    async announce(status: Partial<WorkerStatus> = {}): Promise<WorkerOrders> {
       const engine = { name: 'tensorflow', version: '2', reason: 'because', threads: 2 }
-      await call('put', `workers/${name}`).send({ engine, slots: 1, busy: 0 }).expect(204)
+      const idle = { engine, slots: 1, busy: 0, draining: false, startedAt }
+      const answer = await call('put', `workers/${encodeURIComponent(name)}`).send({
+        ...idle,
+        ...status
+      })
+      if (answer.status !== 200) throw new Error(JSON.stringify(answer.body))
+      return answer.body
+    },
+    async sayGoodbye(): Promise<void> {
+      await call('delete', `workers/${encodeURIComponent(name)}`).expect(204)
     },
     async claim(id: string, dispatch: number): Promise<Assignment> {
       const answer = await call('post', `jobs/${id}/attempts`).send({ dispatch, worker: name })
@@ -47,8 +62,9 @@ export function fakeWorker(app: FastifyInstance, name = 'host-1') {
         .body,
     beat: (id: string, attempt: number, progress: number) =>
       call('post', `jobs/${id}/heartbeat`, attempt).send({ progress }),
-    event: (id: string, attempt: number, event: JobEvent) =>
-      call('post', `jobs/${id}/events`, attempt).send({ events: [event] }),
+    /** @param n of the batch; a new one unless an earlier one is to come again */
+    event: (id: string, attempt: number, event: JobEvent, n = ++batches) =>
+      call('post', `jobs/${id}/events`, attempt).send({ n, events: [event] }),
     put(
       id: string,
       attempt: number,
@@ -64,6 +80,8 @@ export function fakeWorker(app: FastifyInstance, name = 'host-1') {
     },
     get: (id: string, attempt: number, file: string) =>
       call('get', `jobs/${id}/checkpoints/${file}`, attempt).buffer(true).parse(binary),
+    model: (id: string, attempt: number, file: string) =>
+      call('get', `jobs/${id}/models/${file}`, attempt).buffer(true).parse(binary),
     latency: (
       id: string,
       attempt: number,

@@ -22,3 +22,9 @@ function read(file: string): string {
     return ''
   }
 }
+
+/** Whether a process runs: one that has ended and is not yet waited for is a zombie, proc(5). */
+export function isRunning(pid: number): boolean {
+  const status = read(`/proc/${pid}/status`)
+  return status !== '' && !/^State:\s+Z/m.test(status)
+}

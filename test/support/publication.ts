@@ -39,12 +39,13 @@ export function variantReport(file: string, accuracy = 0.9): VariantReport {
 
 export function publication(
   job: string,
-  changes: Partial<Publication> & {
+  changes: Partial<Omit<Publication, 'report'>> & {
+    readonly report?: PublishedReport
     readonly variants?: readonly VariantName[]
     readonly network?: PublishedReport['network']
     readonly labels?: readonly string[]
   } = {}
-): Publication {
+): Publication & { readonly report: PublishedReport } {
   const { variants = ['baseline', 'int8'], network, labels = ['a', 'b'], ...rest } = changes
   const recommended = variants.at(-1) ?? 'baseline'
   return {
@@ -52,6 +53,7 @@ export function publication(
     model: 'digits',
     dataset: { id: 'ds_1', name: 'digits', version: 1 },
     alias: null,
+    owner: null,
     report: {
       labels: [...labels],
       network: network ?? {

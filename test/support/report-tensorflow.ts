@@ -1,4 +1,4 @@
-/** Loaded before a process (`--import`): notes every module of TensorFlow.js that it loads. */
+/** Loaded before a process (`--import`): notes every module of TensorFlow.js and of tracing that it loads. */
 import { writeFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 
@@ -7,7 +7,7 @@ const loaded: string[] = []
 registerHooks({
   resolve(specifier, context, next) {
     const found = next(specifier, context)
-    if (found.url.includes('/@tensorflow/')) loaded.push(found.url)
+    if (/\/@tensorflow\/|\/@opentelemetry\/(?!api\/)/.test(found.url)) loaded.push(found.url)
     return found
   }
 })

@@ -32,10 +32,14 @@ export interface Whittle {
   output(): string
   get(path: string): Promise<Answer>
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
+  /** Sends a zip that is to become the dataset of that name. */
+  upload(name: string, zip: Buffer<ArrayBuffer>): Promise<Answer>
   /** Uploads shapes as a zip and waits until they are imported. */
   uploadShapes(name: string, options: { seed: number; perClass: number }): Promise<Json>
   /** Polls a job until `done` says so of its document. @throws Error after two minutes */
   watch(job: string, done: (document: Json) => boolean | Promise<boolean>): Promise<Json>
+  /** Whether such a process is there to be killed. */
+  has(role: Role): boolean
   /** Ends one process as a crash would. */
   kill(role: Role): void
   /** Asks it to end; resolves with the exit code. */
@@ -43,12 +47,22 @@ export interface Whittle {
 }
 
 /** Starts it on a free port and ends it, and all its processes, with the test. */
-export async function startWhittle(t: TestContext, dataDir?: string): Promise<Whittle> {
+export async function startWhittle(
+  t: TestContext,
+  dataDir?: string,
+  settings: Readonly<Record<string, string>> = {}
+): Promise<Whittle> {
   const folder = dataDir ?? (await mkdtemp(join(tmpdir(), 'whittle-e2e-')))
   // By the channel it ends with the test, even if that is killed.
   const child = spawn(process.execPath, [up], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: { ...process.env, WHITTLE_PORT: '0', WHITTLE_DATA_DIR: folder, WHITTLE_THREADS: '1' }
+    env: {
+      ...process.env,
+      WHITTLE_PORT: '0',
+      WHITTLE_DATA_DIR: folder,
+      WHITTLE_THREADS: '1',
+      ...settings
+    }
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
@@ -76,9 +90,15 @@ type Running = Pick<Whittle, 'url' | 'dataDir' | 'process' | 'output' | 'stop'>
 function client(running: Running): Whittle {
   const { url, output } = running
   const get = async (path: string): Promise<Answer> => asAnswer(await fetch(url + path))
+  const upload: Whittle['upload'] = async (name, zip) => {
+    const body = new FormData()
+    body.set('file', new Blob([zip]), `${name}.zip`)
+    body.set('name', name)
+    return asAnswer(await fetch(`${url}/v1/datasets`, { method: 'POST', body }))
+  }
   const watch: Whittle['watch'] = async (job, done) => {
     let seen: Json = null
-    for (const deadline = Date.now() + 120_000; Date.now() < deadline; await sleep(100)) {
+    for (const deadline = Date.now() + 500_000; Date.now() < deadline; await sleep(100)) {
       const { status, body } = await get(`/v1/jobs/${job}`).catch(() => ({ status: 0, body: null }))
       if (status === 200 && (await done(body))) return body
       seen = body
@@ -93,13 +113,9 @@ function client(running: Running): Whittle {
       const init = { method: 'POST', headers: json, body: JSON.stringify(body) }
       return asAnswer(await fetch(url + path, init))
     },
+    upload,
     async uploadShapes(name, options) {
-      const form = new FormData()
-      form.set('file', new Blob([await shapesZip(options)]), 'shapes.zip')
-      form.set('name', name)
-      const answer = await asAnswer(
-        await fetch(`${url}/v1/datasets`, { method: 'POST', body: form })
-      )
+      const answer = await upload(name, await shapesZip(options))
       if (answer.status !== 202) throw new Error(JSON.stringify(answer.body))
       for (;;) {
         const { body } = await get(`/v1/datasets/${name}`)
@@ -108,6 +124,7 @@ function client(running: Running): Whittle {
       }
     },
     watch,
+    has: (role) => findPid(role, running) !== undefined,
     kill: (role) => void process.kill(pidOf(role, running), 'SIGKILL')
   }
 }
@@ -120,7 +137,7 @@ async function asAnswer(response: Response): Promise<Answer> {
 }
 
 async function addressOf(child: ChildProcess, output: () => string): Promise<string> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
+  for (const deadline = Date.now() + 240_000; Date.now() < deadline; await sleep(50)) {
     const [, url] = /whittle is up\s+(http:\S+)/.exec(output()) ?? []
     if (url !== undefined) return url
     if (child.exitCode !== null) break
@@ -146,9 +163,13 @@ const scripts: Readonly<Record<Exclude<Role, 'redis'>, string>> = {
   trainer: 'worker/trainer.ts'
 }
 
-function pidOf(role: Role, { process: root }: Running): number {
+function pidOf(role: Role, running: Running): number {
+  const pid = findPid(role, running)
+  if (pid === undefined) throw new Error(`There is no ${role} process`)
+  return pid
+}
+
+function findPid(role: Role, { process: root }: Running): number | undefined {
   const wanted = role === 'redis' ? 'redis-server unixsocket' : scripts[role]
-  const found = processesOf(root.pid ?? 0).find(({ command }) => command.includes(wanted))
-  if (found === undefined) throw new Error(`There is no ${role} process`)
-  return found.pid
+  return processesOf(root.pid ?? 0).find(({ command }) => command.includes(wanted))?.pid
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ConfigError, isLoopback, readConfig, Settings } from '../../src/config.ts'
+import { apiKey } from '../support/keys.ts'
 
 const faultsOf = (env: Record<string, string>, required?: Parameters<typeof readConfig>[1]) => {
   try {
@@ -81,13 +82,30 @@ test('readConfig() reads keys with and without a scope', () => {
   assert.deepEqual(
     readConfig({ WHITTLE_API_KEYS: 'one, predict:two,train:three:x,admin:four' }).apiKeys,
     [
-      { key: 'one', scope: 'admin' },
-      { key: 'two', scope: 'predict' },
-      { key: 'three:x', scope: 'train' },
-      { key: 'four', scope: 'admin' }
+      apiKey('one', 'admin'),
+      apiKey('two', 'predict'),
+      apiKey('three:x', 'train'),
+      apiKey('four', 'admin')
     ]
   )
   assert.match(faultsOf({ WHITTLE_API_KEYS: 'one,,two' })[0] ?? '', /WHITTLE_API_KEYS/)
+})
+
+test('readConfig() takes the SHA-256 of a key in its place', () => {
+  const { sha256 } = apiKey('secret', 'admin')
+  const text = `sha256:${sha256}, predict:sha256:${sha256.toUpperCase()}`
+  assert.deepEqual(readConfig({ WHITTLE_API_KEYS: text }).apiKeys, [
+    apiKey('secret', 'admin'),
+    apiKey('secret', 'predict')
+  ])
+})
+
+test('readConfig() refuses keys that are none, without showing them', () => {
+  const short = faultsOf({ WHITTLE_API_KEYS: 'train:sha256:hunter2,one' })
+  assert.deepEqual(short, ['WHITTLE_API_KEYS must hold 64 hexadecimal digits after sha256:'])
+  // What `predict:$KEY` becomes when the variable is empty.
+  const empty = faultsOf({ WHITTLE_API_KEYS: 'predict:' })
+  assert.deepEqual(empty, ['WHITTLE_API_KEYS must hold a key after predict:'])
 })
 
 test('readConfig() takes Redis as a URL or a socket path', () => {

@@ -6,7 +6,7 @@
  * they are removed in pages afterwards, because a million at once would hold everybody up. Times are
  * RFC 3339 texts, structures JSON texts.
  */
-import { type Kysely, sql } from 'kysely'
+import { type Generated, type Kysely, sql } from 'kysely'
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -27,6 +27,10 @@ export interface DatasetTable {
   report: string | null
   /** `{ code, detail }` of a failed import. */
   error: string | null
+  /** Key that made it; null without keys (0006). */
+  owner: Generated<string | null>
+  /** Bytes of its images, each once (0006). */
+  stored_bytes: Generated<number>
 }
 
 export interface DatasetVersionTable {

@@ -3,11 +3,11 @@
  * that idempotency keys stand for. Times are RFC 3339 texts, structures JSON texts.
  */
 import { type Generated, type Kysely, sql } from 'kysely'
-import type { JobState, Stage } from '../../contract/job.ts'
+import type { JobKind, JobPriority, JobState, Stage } from '../../contract/job.ts'
 
 export interface JobTable {
   id: string
-  kind: 'train'
+  kind: JobKind
   parent: string | null
   state: JobState
   stage: Stage | null
@@ -37,7 +37,7 @@ export interface JobTable {
   alias: string | null
   seed: number
   spec: string
-  /** Null while the job waits for the dataset's import. */
+  /** Null while the job waits for the dataset's import, and of an evaluation. */
   recipe: string | null
   reasons: string
   limits: string | null
@@ -47,6 +47,25 @@ export interface JobTable {
   created_at: string
   started_at: string | null
   finished_at: string | null
+  /** JSON: the spec's webhook (0005). */
+  webhook: Generated<string | null>
+  /** Key that posted it; null without keys (0006). */
+  owner: Generated<string | null>
+  /** Which jobs go first, and whose turn it is among equals (0007). */
+  priority: Generated<JobPriority>
+  turn: Generated<number>
+  /** JSON: Environment of the first attempt (0007). */
+  environment: Generated<string | null>
+  /** Whether all attempts ran in it: 1 or 0; null before the first (0007). */
+  bit_exact: Generated<number | null>
+  /** JSON: Decision[] (0007). */
+  decisions: Generated<string>
+  /** Number of the last batch of events that the attempt has had stored; 0 before the first (0007). */
+  event_batch: Generated<number>
+  /** Not dispatched before this time, unless null (0007). */
+  not_before: Generated<string | null>
+  /** JSON: TraceContext of the request that posted it; null where nothing was traced (0012). */
+  trace: Generated<string | null>
 }
 
 export interface JobMetricTable {
@@ -64,6 +83,8 @@ export interface JobLogTable {
   at: string
   level: 'info' | 'warn' | 'error'
   message: string
+  /** Place in the job's log, from 1 on; kept by a trigger (0004). */
+  n: Generated<number>
 }
 
 /** Checkpoints and artifacts of jobs that have not ended, by the name the worker gave them. */

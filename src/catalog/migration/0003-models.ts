@@ -17,15 +17,18 @@ export interface ModelTables {
   model_versions: {
     model_id: number
     version: number
-    /** Unique: a job publishes once, however often its outcome is reported. */
-    job: string
+    /** Unique: a job publishes once, however often its outcome is reported. Null: made elsewhere (0008). */
+    job: string | null
     created_at: string
-    /** JSON: DatasetReference. */
-    dataset: string
+    /** JSON: DatasetReference. Null of a model made elsewhere (0008). */
+    dataset: string | null
     recommended: string
-    accuracy: number
-    /** JSON: PublishedReport. */
+    /** Null where it was not measured (0008). */
+    accuracy: number | null
+    /** JSON: VersionReport. */
     report: string
+    /** Key whose job published it; null without keys (0006). */
+    owner: Generated<string | null>
   }
   artifacts: {
     model_id: number
@@ -40,6 +43,8 @@ export interface ModelTables {
     alias: string
     /** Changes with every change of the targets; the entity tag. */
     revision: number
+    /** JSON: Rollback; null where nothing is watched (0012). */
+    rollback: Generated<string | null>
   }
   alias_targets: {
     model_id: number

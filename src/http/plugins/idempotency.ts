@@ -2,7 +2,8 @@
  * `Idempotency-Key` on POSTs that create (draft-ietf-httpapi-idempotency-key-header).
  *
  * A route opts in by `config.idempotency`: `body` compares its JSON payload; `upload` reserves the key
- * at once, and the handler compares, by `request.settleIdempotency`, once it has read the files.
+ * at once, and the handler compares, by `request.settleIdempotency`, once it has read the files;
+ * `secret` compares like `body`, and keeps its answer encrypted.
  */
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -16,12 +17,13 @@ import {
   reserveKey
 } from '../../catalog/idempotency.ts'
 import type { Catalog } from '../../catalog/open.ts'
-import { ServiceError } from '../../errors.ts'
-import { bearer, digest } from '../worker-token.ts'
+import { asDiskError, ServiceError } from '../../errors.ts'
+import { seal, unseal } from '../sealed-answer.ts'
+import { bearer } from '../worker-token.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    readonly idempotency?: 'body' | 'upload'
+    readonly idempotency?: 'body' | 'upload' | 'secret'
   }
   interface FastifyRequest {
     idempotency: Pending | null
@@ -50,11 +52,16 @@ interface Creation {
 interface Pending {
   readonly ref: KeyRef
   readonly reservation: Reservation
+  /** What the answer is encrypted with; null where it holds no secret. */
+  readonly secret: string | null
   /** Of the payload; empty until an upload has been read, and for ever when it broke off. */
   fingerprint: string
+  /** Whether the answer was written with what it tells of. */
+  isKept: boolean
 }
 
 export function idempotency(app: FastifyInstance, db: Catalog): void {
+  const unreleased = releases(db)
   app.decorateRequest('idempotency', null)
   app.decorateRequest('settleIdempotency', async function (payload: unknown, reply: FastifyReply) {
     const path = bare(this.url.split('?')[0] ?? '')
@@ -62,31 +69,67 @@ export function idempotency(app: FastifyInstance, db: Catalog): void {
   })
   app.decorateRequest('rememberAnswer', async function (trx, { status, location, body }) {
     if (this.idempotency?.reservation.kind !== 'reserved') return
-    const { ref, fingerprint } = this.idempotency
     const headers = { 'content-type': 'application/json; charset=utf-8', location }
-    await keepAnswer(trx, ref, fingerprint, { status, headers, body: JSON.stringify(body) })
+    await keep(trx, this.idempotency, { status, headers, body: JSON.stringify(body) })
+    this.idempotency.isKept = true
   })
   app.addHook('preHandler', async (request, reply) => {
     const { idempotency: kind } = request.routeOptions.config
     const key = request.headers['idempotency-key']
     // A body that fails its schema is refused in any case; whatever it holds is not compared.
     if (kind === undefined || key === undefined || request.validationError !== undefined) return
-    const ref = { caller: callerOf(request), route: routeOf(request), key: checkedKey(key) }
+    // Keys of two callers never meet; without API keys there is one caller.
+    const caller = request.caller?.id ?? ''
+    const ref = { caller, route: routeOf(request), key: checkedKey(key) }
+    await unreleased.retry(ref)
     const reservation = await reserveKey(db, ref)
     if (reservation.kind === 'running') throw stillRunning()
-    request.idempotency = { ref, reservation, fingerprint: '' }
-    if (kind === 'body' && (await request.settleIdempotency(request.body, reply))) return reply
+    const secret = kind === 'secret' ? (bearer(request) ?? '') : null
+    request.idempotency = { ref, reservation, secret, fingerprint: '', isKept: false }
+    if (kind !== 'upload' && (await request.settleIdempotency(request.body, reply))) return reply
   })
   app.addHook('onSend', async (request, reply, payload) => {
     const pending = request.idempotency
     if (pending?.reservation.kind !== 'reserved') return
     const { ref, fingerprint } = pending
     if (isWorthKeeping(reply.statusCode) && fingerprint !== '' && typeof payload === 'string') {
-      await keepAnswer(db, ref, fingerprint, answerOf(reply, payload))
+      if (!pending.isKept) await keep(db, pending, answerOf(reply, payload))
     } else {
-      await releaseKey(db, ref)
+      await unreleased.release(ref)
     }
   })
+}
+
+/**
+ * Releases keys, also those for which the catalogue had no room at first: their requests have ended, and
+ * would else seem to run until the next start.
+ */
+function releases(db: Catalog) {
+  const left = new Set<string>()
+  const nameOf = ({ caller, route, key }: KeyRef) => JSON.stringify([caller, route, key])
+  const release = async (ref: KeyRef): Promise<void> => {
+    left.add(nameOf(ref))
+    await releaseKey(db, ref)
+    left.delete(nameOf(ref))
+  }
+  return {
+    release: (ref: KeyRef) =>
+      release(ref).catch((error) => {
+        if (asDiskError(error, '') === error) throw error
+      }),
+    async retry(ref: KeyRef) {
+      if (left.has(nameOf(ref))) await release(ref)
+    }
+  }
+}
+
+function keep(
+  db: Catalog | CatalogTransaction,
+  { ref, fingerprint, secret }: Pending,
+  { status, headers, body }: KeptAnswer
+): Promise<void> {
+  const kept = secret === null ? body : seal(body, secret)
+  return keepAnswer(db, ref, fingerprint, { status, headers, body: kept })
 }
 
 async function settle(pending: Pending | null, payload: string, reply: FastifyReply) {
@@ -101,7 +144,8 @@ async function settle(pending: Pending | null, payload: string, reply: FastifyRe
   }
   const { status, headers, body } = reservation.answer
   reply.code(status).headers(headers).header('idempotency-replayed', 'true')
-  reply.serializer((text: unknown) => String(text)).send(body)
+  const text = pending.secret === null ? body : unseal(body, pending.secret)
+  reply.serializer(() => text).send(text)
   return true
 }
 
@@ -116,16 +160,10 @@ const answerOf = (reply: FastifyReply, body: string): KeptAnswer => ({
   body
 })
 
-const keptHeaders = ['content-type', 'location']
+const keptHeaders = ['content-type', 'location', 'etag']
 
 /** An answer that says "later" would be wrong later. */
 const isWorthKeeping = (status: number): boolean => status < 500 && status !== 429
-
-/** Keys of two callers never meet; without API keys there is one caller. */
-const callerOf = (request: FastifyRequest): string => {
-  const key = bearer(request)
-  return key === undefined ? '' : digest(key).toString('hex')
-}
 
 const routeOf = ({ method, routeOptions }: FastifyRequest): string =>
   `${method} ${bare(routeOptions.url ?? '')}`

@@ -7,6 +7,7 @@
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import { ProtocolError } from '../../contract/inference.ts'
 import { ServiceError } from '../../errors.ts'
 import { docsPage } from '../docs-page.ts'
 import { problemExplanation } from '../problem-explanation.ts'
@@ -42,7 +43,7 @@ export async function openapi(app: FastifyInstance, version: string): Promise<vo
     },
     transform: ({ schema, url, route }) => {
       const headers = route.config?.idempotency === undefined ? {} : { headers: idempotencyHeader }
-      const usual = { ...refusals(url), ...always(route.method) }
+      const usual = { ...refusals(url), ...(url.startsWith('/v2') ? {} : always(route.method)) }
       const response = { ...usual, ...(schema?.response as object | undefined) }
       const whole = { ...headers, ...schema, response }
       return { schema: marked(whole as unknown as Json) as never, url }
@@ -76,8 +77,12 @@ export function describer(app: FastifyInstance): () => OpenApiDocument {
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 /** Where keys are configured, every route but health wants one. */
-const refusals = (url: string): object =>
-  url.startsWith('/health') ? {} : problemResponses(401, 403)
+const refusals = (url: string): object => {
+  if (/^(\/v2)?\/health/.test(url)) return {}
+  return url.startsWith('/v2')
+    ? { 401: ProtocolError, 403: ProtocolError }
+    : problemResponses(401, 403)
+}
 
 /** What whatever has a body may be answered: it cannot be read, or it does not fit. */
 const always = (method: string | string[]): object =>

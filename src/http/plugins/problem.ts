@@ -1,5 +1,5 @@
 /**
- * The only writer of `application/problem+json` (RFC 9457).
+ * The only writer of `application/problem+json` (RFC 9457), and of `{ error }` below `/v2`.
  *
  * A ServiceError says itself what it is; what Fastify and Node refuse is translated; anything else is
  * a bug and becomes an opaque 500 whose cause is in the log under the same request id.
@@ -39,14 +39,17 @@ export function problems(app: FastifyInstance): void {
 
 /** Answers `request` with the problem that `error` is. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-  const known = toServiceError(error)
+  const known = hasHungUp(error, request) ? hungUp(error) : toServiceError(error)
   const problem = problemOf(known, { instance: request.url.slice(0, 500), requestId: request.id })
   if (problem.status >= 500) request.log.error({ err: error, code: known.code }, 'request failed')
-  else request.log.info({ code: known.code, detail: known.detail }, 'request refused')
+  else request.log.info(refusalOf(known, request), 'request refused')
   const challenge = challenges[known.code]
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  const retryAfter = known.retryAfter ?? usualDelays[problem.status]
+  // What has not arrived by now is not waited for.
+  if (known.code === 'REQUEST_TIMEOUT') reply.header('connection', 'close')
+  const retryAfter = known.retryAfter ?? usualDelay(known)
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter))
+  if (isProtocol(request.url)) return sendProtocolError(problem, reply)
   return reply
     .code(problem.status)
     .header('x-request-id', request.id)
@@ -54,6 +57,41 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(problem)
 }
+
+/** What was received is told to who sent it, not to the log: it may be anything, an image or a key by mistake. */
+function refusalOf({ code, detail }: ServiceError, { method, routeOptions }: FastifyRequest) {
+  const reason = detail.replace(/[,:;]? ?\breceived .*$/s, '')
+  return { code, detail: reason, method, route: routeOptions.url }
+}
+
+/** The Open Inference Protocol has a form of its own. */
+const isProtocol = (url: string): boolean => /^\/v2(?:[/?]|$)/.test(url)
+
+const sendProtocolError = ({ status, detail, code, requestId }: Problem, reply: FastifyReply) =>
+  reply
+    .code(status)
+    .header('x-request-id', requestId)
+    .header('content-type', 'application/json; charset=utf-8')
+    .serializer((payload: unknown) => JSON.stringify(payload))
+    .send({ error: detail, code })
+
+/** Whether the caller hung up before it was answered, which is no fault of ours. */
+function hasHungUp(error: unknown, { raw }: FastifyRequest): boolean {
+  const { code, name } = (error ?? {}) as NodeJS.ErrnoException
+  // Reading the request breaks off with the one, work that nobody waits for any more with the other.
+  return raw.socket.destroyed && (code === 'ECONNRESET' || name === 'AbortError')
+}
+
+/** Nobody reads it; it is for the log. */
+const hungUp = (cause: unknown): ServiceError =>
+  new ServiceError('REQUEST_MALFORMED', {
+    detail: 'Cannot answer the request: the caller hung up before its end',
+    cause
+  })
+
+/** A quota has no delay that could be guessed: it is free again when something ends or is deleted. */
+const usualDelay = ({ code, status }: ServiceError): number | undefined =>
+  code === 'QUOTA_EXCEEDED' ? undefined : usualDelays[status]
 
 /** Seconds, for refusals that pass by themselves, when they do not say it better. */
 const usualDelays: Readonly<Record<number, number>> = { 429: 1, 503: 5 }

@@ -15,7 +15,10 @@ const file = {
   content: { 'application/octet-stream': { schema: Type.Unsafe({ type: 'string' }) } }
 }
 
-export async function artifactRoutes(instance: FastifyInstance, options: ModelRoutesOptions) {
+export async function artifactRoutes(
+  instance: FastifyInstance,
+  options: Pick<ModelRoutesOptions, 'db' | 'blobs'>
+) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
   const { db, blobs } = options
 

@@ -1,5 +1,4 @@
 /** `/v1/datasets`: datasets as callers upload, follow and delete them. */
-import { rm } from 'node:fs/promises'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -19,17 +18,27 @@ import { newId } from '../../catalog/id.ts'
 import type { Catalog } from '../../catalog/open.ts'
 import { Dataset, DatasetVersion } from '../../contract/dataset.ts'
 import { Name } from '../../contract/job.ts'
+import type { Imports } from '../../service/imports.ts'
+import type { Quotas } from '../../service/quotas.ts'
 import { datasetDocument, versionDocument } from '../dataset-document.ts'
 import { findFaults } from '../faults.ts'
-import type { Imports } from '../imports.ts'
 import { noContent, problemResponses } from '../responses.ts'
-import { invalidUpload, readUpload, type Upload } from '../uploads.ts'
+import { type Staging, type StagingOptions, withStaging } from '../staging.ts'
+import {
+  announcedBytes,
+  invalidUpload,
+  type ReceivedFile,
+  readUpload,
+  type Upload
+} from '../uploads.ts'
 
 export interface DatasetRoutesOptions {
   readonly db: Catalog
   /** Contents of the datasets' images. */
   readonly images: Blobs
   readonly imports: Imports
+  readonly quotas: Quotas
+  readonly storage: StagingOptions['storage']
   readonly maxUploadBytes: number
 }
 
@@ -71,7 +80,7 @@ const tags = ['datasets']
 
 export async function datasetRoutes(instance: FastifyInstance, options: DatasetRoutesOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-  const { db, imports, maxUploadBytes } = options
+  const { db, imports, quotas, maxUploadBytes } = options
   await app.register(multipart)
 
   app.post(
@@ -86,23 +95,27 @@ export async function datasetRoutes(instance: FastifyInstance, options: DatasetR
         tags,
         summary: 'Upload a labelled archive, or create an empty dataset',
         body: form as never,
-        response: { 202: Dataset, 201: Dataset, ...problemResponses(400, 409, 413, 415, 422, 507) }
+        response: {
+          202: Dataset,
+          201: Dataset,
+          ...problemResponses(400, 409, 413, 415, 422, 429, 507)
+        }
       }
     },
     async (request, reply) => {
-      const folder = await imports.staging()
-      try {
-        const rules = { folder, fields: ['name', 'strict'], maxFiles: 1 }
-        const upload = await readUpload(request, { ...rules, maxBytesPerFile: maxUploadBytes })
+      // Before gigabytes are read; but a first answer is given again whatever has changed since.
+      if (request.idempotency?.reservation.kind !== 'answered')
+        await quotas.assertRoom(request.caller?.id ?? null, announcedBytes(request))
+      return withStaging(request, options, async ({ rules, holdRoom }) => {
+        const limits = { fields: ['name', 'strict'], maxFiles: 1, maxBytesPerFile: maxUploadBytes }
+        const upload = await readUpload(request, { ...rules, ...limits })
         const asked = readForm(upload)
         const payload = { ...asked, file: upload.files[0]?.sha256 ?? null }
         if (await request.settleIdempotency(payload, reply)) return reply
-        const archive = upload.files[0]?.path
-        const { status, location, body } = await accept(request, { ...asked, archive }, options)
+        const creation = { ...asked, archive: upload.files[0], holdRoom }
+        const { status, location, body } = await accept(request, creation, options)
         return reply.code(status).header('location', location).send(body)
-      } finally {
-        await rm(folder, { recursive: true, force: true })
-      }
+      })
     }
   )
 
@@ -119,7 +132,7 @@ export async function datasetRoutes(instance: FastifyInstance, options: DatasetR
     },
     async ({ query }) => {
       const { rows, next } = await listDatasets(db, query)
-      return { items: await Promise.all(rows.map((row) => describe(db, row))), next }
+      return { items: await Promise.all(rows.map((row) => describe(options, row))), next }
     }
   )
 
@@ -134,7 +147,7 @@ export async function datasetRoutes(instance: FastifyInstance, options: DatasetR
         response: { 200: Dataset, ...problemResponses(404) }
       }
     },
-    async ({ params }) => describe(db, await getDataset(db, params.id))
+    async ({ params }) => describe(options, await getDataset(db, params.id))
   )
 
   app.get(
@@ -191,39 +204,46 @@ function readForm({ fields }: Upload): Asked {
   return { name: given.name as string, strict: given.strict === 'true' }
 }
 
+interface Creation extends Asked, Pick<Staging, 'holdRoom'> {
+  readonly archive: ReceivedFile | undefined
+}
+
 /** The archive lies where its import looks for it before the row says that there is one. */
 async function accept(
   request: FastifyRequest,
-  { name, strict, archive }: Asked & { readonly archive: string | undefined },
-  { db, imports }: DatasetRoutesOptions
+  { name, strict, archive, holdRoom }: Creation,
+  { db, imports, quotas }: DatasetRoutesOptions
 ) {
   const id = newId('ds')
+  const owner = request.caller?.id ?? null
   const hasArchive = archive !== undefined
   await assertNameIsFree(db, name)
-  if (archive !== undefined) {
-    await imports.keepArchive(id, archive)
-  }
   try {
+    if (hasArchive) {
+      await holdRoom(id, archive.bytes)
+      await imports.keepArchive(id, archive.path)
+    }
     const answer = await db.transaction().execute(async (trx) => {
-      const row = await createDataset(trx, { id, name, strict, hasArchive })
+      const row = await createDataset(trx, { id, name, strict, hasArchive, owner })
+      if (hasArchive) await quotas.reserve(trx, row, { archive: archive.bytes })
       const status = hasArchive ? (202 as const) : (201 as const)
-      const creation = {
-        status,
-        location: `/v1/datasets/${id}`,
-        body: datasetDocument(row, undefined)
-      }
+      const body = datasetDocument(row, undefined)
+      const creation = { status, location: `/v1/datasets/${id}`, body }
       await request.rememberAnswer(trx, creation)
       return creation
     })
     if (hasArchive) await imports.dispatch(id, 1)
     return answer
   } catch (error) {
-    await rm(imports.archiveOf(id), { force: true })
+    await imports.dropArchive(id)
     throw error
   }
 }
 
-async function describe(db: Catalog, row: DatasetRow): Promise<Dataset> {
+async function describe(
+  { db, imports }: Pick<DatasetRoutesOptions, 'db' | 'imports'>,
+  row: DatasetRow
+): Promise<Dataset> {
   const facts = row.version === null ? undefined : await versionFacts(db, row.id, row.version)
-  return datasetDocument(row, facts)
+  return datasetDocument(row, facts, imports.waitsFor(row.id))
 }

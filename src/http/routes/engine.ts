@@ -3,12 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { EngineInfo } from '../../contract/internal.ts'
 import { Machine } from '../../contract/report.ts'
-import type { WorkerRegistry } from '../worker-registry.ts'
+import type { Engines } from '../../infer/engines.ts'
+import type { WorkerRegistry } from '../../service/worker-registry.ts'
 
 export interface EngineRoutesOptions {
   readonly workers: WorkerRegistry
   /** CPU and runtime that inference processes use. */
   readonly machine: Machine
+  readonly engines: Pick<Engines, 'status'>
 }
 
 const Engine = Type.Object(
@@ -22,13 +24,25 @@ const Engine = Type.Object(
         seenAt: Type.String()
       })
     ),
-    serving: Machine
+    serving: Machine,
+    models: Type.Array(
+      Type.Object({
+        model: Type.String(),
+        version: Type.Integer(),
+        variant: Type.String(),
+        processes: Type.Integer({ description: 'Inference processes that hold it' }),
+        waiting: Type.Integer({ description: 'Images that wait' }),
+        lastExit: Type.Union([Type.String(), Type.Null()], {
+          description: 'How the last of its processes ended that did so unasked'
+        })
+      })
+    )
   },
   { $id: 'Engine' }
 )
 
 export async function engineRoutes(app: FastifyInstance, options: EngineRoutesOptions) {
-  const { workers, machine } = options
+  const { workers, machine, engines } = options
   app.get(
     '/',
     {
@@ -40,8 +54,20 @@ export async function engineRoutes(app: FastifyInstance, options: EngineRoutesOp
       }
     },
     async () => ({
-      training: workers.list().map(({ id, ...status }) => ({ worker: id, ...status })),
-      serving: machine
+      training: workers.list().map(({ id, engine, slots, busy, seenAt }) => ({
+        worker: id,
+        engine,
+        slots,
+        busy,
+        seenAt
+      })),
+      serving: machine,
+      models: engines.status.models.map(({ serves, engines: processes, waiting, lastExit }) => ({
+        ...serves,
+        processes,
+        waiting,
+        lastExit
+      }))
     })
   )
 }

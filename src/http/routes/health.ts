@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import { Type } from 'typebox'
 import type { Catalog } from '../../catalog/open.ts'
-import type { WorkerRegistry } from '../worker-registry.ts'
+import type { WorkerRegistry } from '../../service/worker-registry.ts'
 
 export interface HealthRoutesOptions {
   readonly db: Catalog
@@ -56,7 +56,7 @@ export async function healthRoutes(app: FastifyInstance, options: HealthRoutesOp
         catalogue: await catalogue(db),
         redis: part(redis(), 'Redis', 'jobs wait in the catalogue until it is back'),
         engines: part(engines(), 'an inference process', 'predictions have to wait'),
-        workers: present(workers.list().length)
+        workers: present(workers.list().filter(({ draining }) => !draining).length)
       }
       // Training may wait for Redis and workers; serving does not need them.
       const ready = parts.catalogue.ready && parts.engines.ready
@@ -81,5 +81,5 @@ const part = (ready: boolean, what: string, otherwise: string) => ({
 
 const present = (count: number) => ({
   ready: count > 0,
-  detail: count > 0 ? `${count} of them` : 'none: jobs wait until one is started'
+  detail: count > 0 ? `${count} take jobs` : 'none takes jobs: they wait until one does'
 })

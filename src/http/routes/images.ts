@@ -1,5 +1,5 @@
 /** `/v1/datasets/{id}/images`: the images of a dataset's newest version, one by one. */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -20,6 +20,7 @@ import { imageDocument } from '../dataset-document.ts'
 import { findFaults } from '../faults.ts'
 import { addImages, assertReady, relabelImage, removeImage } from '../image-changes.ts'
 import { noContent, problemResponses } from '../responses.ts'
+import { withStaging } from '../staging.ts'
 import { invalidUpload, readUpload, type Upload } from '../uploads.ts'
 import { DatasetPath, type DatasetRoutesOptions } from './datasets.ts'
 
@@ -60,7 +61,7 @@ const tags = ['datasets']
 
 export async function imageRoutes(instance: FastifyInstance, options: DatasetRoutesOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-  const { db, images, imports } = options
+  const { db, images, quotas } = options
   await app.register(multipart)
 
   app.post(
@@ -76,19 +77,24 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
         description: 'An image that the dataset held before comes back into the split it had then.',
         params: DatasetPath,
         body: form as never,
-        response: { 201: AddedImages, ...problemResponses(400, 404, 409, 413, 415, 422, 507) }
+        response: { 201: AddedImages, ...problemResponses(400, 404, 409, 413, 415, 422, 429, 507) }
       }
     },
     async (request, reply) => {
       const { id } = request.params as { readonly id: string }
       // Before gigabytes are read; but a first answer is given again whatever has changed since.
-      if (request.idempotency?.reservation.kind !== 'answered')
-        assertReady(await getDataset(db, id))
-      const folder = await imports.staging()
-      try {
-        const rules = { folder, fields: ['label', 'split'], maxFiles: uploadLimits.files }
-        const maxBytesPerFile = uploadLimits.bytesPerFile
-        const upload = await readUpload(request, { ...rules, maxBytesPerFile })
+      if (request.idempotency?.reservation.kind !== 'answered') {
+        const dataset = await getDataset(db, id)
+        assertReady(dataset)
+        await quotas.assertRoom(dataset.owner)
+      }
+      return withStaging(request, options, async ({ folder, rules }) => {
+        const upload = await readUpload(request, {
+          ...rules,
+          fields: ['label', 'split'],
+          maxFiles: uploadLimits.files,
+          maxBytesPerFile: uploadLimits.bytesPerFile
+        })
         const asked = readForm(upload)
         const files = upload.files.map(({ sha256 }) => sha256)
         if (await request.settleIdempotency({ ...asked, files }, reply)) return reply
@@ -102,9 +108,7 @@ export async function imageRoutes(instance: FastifyInstance, options: DatasetRou
           remember: (trx, body) => request.rememberAnswer(trx, { status: 201, location, body })
         })
         return reply.code(201).header('location', location).send(added)
-      } finally {
-        await rm(folder, { recursive: true, force: true })
-      }
+      })
     }
   )
 

@@ -4,19 +4,26 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
 import { beat, claimJob, fenced, recordEvents, secondsLeft } from '../../catalog/job-attempts.ts'
-import { jobCheckpoints } from '../../catalog/job-files.ts'
+import { decisionsOf, environmentOf } from '../../catalog/job-environment.ts'
+import { jobArtifacts, jobCheckpoints } from '../../catalog/job-files.ts'
 import { settleAttempt } from '../../catalog/job-outcome.ts'
-import type { JobRow } from '../../catalog/jobs.ts'
+import { hasEnded } from '../../catalog/job-state.ts'
+import { getJob, type JobRow, traceOf } from '../../catalog/jobs.ts'
+import { evaluationTask } from '../../catalog/judged-version.ts'
 import type { Catalog } from '../../catalog/open.ts'
 import { Claim, EventBatch, Heartbeat, Outcome } from '../../contract/internal.ts'
 import type { Assignment } from '../../contract/job.ts'
 import { ServiceError } from '../../errors.ts'
-import type { Dispatcher } from '../dispatcher.ts'
+import type { Dispatcher } from '../../service/dispatcher.ts'
+import type { JobPlanner } from '../../service/job-planner.ts'
+import type { Metrics } from '../../service/metrics.ts'
 
 export interface InternalJobOptions {
   readonly db: Catalog
   readonly blobs: Blobs
   readonly dispatcher: Dispatcher
+  readonly planner: Pick<JobPlanner, 'allowance'>
+  readonly metrics: Metrics
 }
 
 export const JobPath = Type.Object({ id: Type.String({ maxLength: 100 }) })
@@ -27,12 +34,16 @@ const eventsLimit = 16 * 1024 * 1024
 
 export async function internalJobRoutes(instance: FastifyInstance, options: InternalJobOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-  const { db, blobs, dispatcher } = options
+  const { db, blobs, dispatcher, planner, metrics } = options
 
   app.post(
     '/:id/attempts',
     { schema: { hide: true, params: JobPath, body: Claim } },
-    async (request) => assignment(await claimJob(db, request.params.id, request.body), db, blobs)
+    async (request) => {
+      const job = await claimJob(db, request.params.id, request.body)
+      metrics.attemptBegun()
+      return assignment(job, await planner.allowance(job), { db, blobs })
+    }
   )
 
   app.post(
@@ -47,7 +58,9 @@ export async function internalJobRoutes(instance: FastifyInstance, options: Inte
     '/:id/events',
     { bodyLimit: eventsLimit, schema: { hide: true, params: JobPath, body: EventBatch } },
     async (request, reply) => {
-      await recordEvents(db, attemptOf(request), request.body.events)
+      const { n: batch, events } = request.body
+      const isNew = await recordEvents(db, { ...attemptOf(request), batch }, events)
+      if (isNew) metrics.attemptReported(events)
       return reply.code(204).send()
     }
   )
@@ -56,7 +69,15 @@ export async function internalJobRoutes(instance: FastifyInstance, options: Inte
     '/:id/outcome',
     { bodyLimit: outcomeLimit, schema: { hide: true, params: JobPath, body: Outcome } },
     async (request) => {
-      const job = await settleAttempt(db, attemptOf(request), request.body)
+      const attempt = attemptOf(request)
+      const before = await getJob(db, attempt.id)
+      const job = await settleAttempt(db, attempt, request.body)
+      // The same outcome may come twice: its first answer was lost.
+      if (before.state === 'running') metrics.attemptEnded(request.body)
+      if (before.state === 'running' && hasEnded(job.state)) {
+        request.endedBy = before.worker
+        await metrics.jobEnded(job.id)
+      }
       await dispatcher.dispatch(job)
       await dispatcher.tidy()
       const version = job.result === null ? {} : { version: JSON.parse(job.result).version }
@@ -65,12 +86,18 @@ export async function internalJobRoutes(instance: FastifyInstance, options: Inte
   )
 }
 
-/** What the worker that claimed `job` must know. Checkpoints whose bytes are gone are left out. */
-async function assignment(job: JobRow, db: Catalog, blobs: Blobs): Promise<Assignment> {
-  const checkpoints = []
-  for (const file of await jobCheckpoints(db, job.id)) {
-    if (await blobs.has(file.sha256)) checkpoints.push(file)
-  }
+/**
+ * What the worker that claimed `job` must know. Artifacts whose bytes are gone are left out, to be sent again;
+ * such checkpoints are not, as the worker must know which of them are damaged.
+ */
+async function assignment(
+  job: JobRow,
+  allowance: Assignment['allowance'],
+  { db, blobs }: Pick<InternalJobOptions, 'db' | 'blobs'>
+): Promise<Assignment> {
+  const checkpoints = await jobCheckpoints(db, job.id)
+  const artifacts = await present(await jobArtifacts(db, job.id), blobs)
+  const trace = traceOf(job)
   return {
     job: job.id,
     attempt: job.attempt,
@@ -82,10 +109,30 @@ async function assignment(job: JobRow, db: Catalog, blobs: Blobs): Promise<Assig
     },
     model: job.model,
     seed: job.seed,
-    recipe: JSON.parse(known(job.recipe)),
+    ...(await workOf(job, db)),
     secondsLeft: secondsLeft(job),
-    checkpoints
+    environment: environmentOf(job),
+    decisions: decisionsOf(job),
+    allowance,
+    checkpoints,
+    artifacts: artifacts.map(({ file, sha256 }) => ({ name: file, sha256 })),
+    ...(trace === undefined ? {} : { trace })
   }
+}
+
+/** What is to be done, by the kind of the job. */
+const workOf = async (job: JobRow, db: Catalog) =>
+  job.kind === 'evaluate'
+    ? { kind: job.kind, evaluation: await evaluationTask(db, job) }
+    : { kind: job.kind, recipe: JSON.parse(known(job.recipe)) }
+
+async function present<T extends { readonly sha256: string }>(
+  files: readonly T[],
+  blobs: Blobs
+): Promise<T[]> {
+  const found: T[] = []
+  for (const file of files) if (await blobs.has(file.sha256)) found.push(file)
+  return found
 }
 
 /** The attempt that a request speaks for: the job of its address and the fencing token. */

@@ -6,13 +6,13 @@ import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
 import type { Manifest } from '../../catalog/datasets.ts'
 import { WorkerStatus } from '../../contract/internal.ts'
+import type { WorkerRegistry } from '../../service/worker-registry.ts'
 import { datasetTar } from '../dataset-tar.ts'
-import type { WorkerRegistry } from '../worker-registry.ts'
 import { requireToken } from '../worker-token.ts'
 import { type InternalFileOptions, internalFileRoutes } from './internal-files.ts'
-import { internalJobRoutes } from './internal-jobs.ts'
+import { type InternalJobOptions, internalJobRoutes } from './internal-jobs.ts'
 
-export interface InternalRoutesOptions extends InternalFileOptions {
+export interface InternalRoutesOptions extends InternalFileOptions, InternalJobOptions {
   readonly workerToken: string | null
   readonly workers: WorkerRegistry
   /** Contents of the datasets' images. */
@@ -20,6 +20,8 @@ export interface InternalRoutesOptions extends InternalFileOptions {
   /** @throws ServiceError DATASET_NOT_FOUND */
   readonly datasetManifest: (id: string, version: number) => Promise<Manifest>
 }
+
+const WorkerPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 300 }) })
 
 const VersionPath = Type.Object({
   id: Type.String({ maxLength: 100 }),
@@ -36,9 +38,15 @@ export async function internalRoutes(instance: FastifyInstance, options: Interna
 
   app.put(
     '/workers/:id',
-    { schema: { hide: true, params: Type.Object({ id: Type.String() }), body: WorkerStatus } },
+    { schema: { hide: true, params: WorkerPath, body: WorkerStatus } },
+    async (request) => workers.note(request.params.id, request.body)
+  )
+
+  app.delete(
+    '/workers/:id',
+    { schema: { hide: true, params: WorkerPath } },
     async (request, reply) => {
-      workers.note(request.params.id, request.body)
+      workers.forget(request.params.id)
       return reply.code(204).send()
     }
   )

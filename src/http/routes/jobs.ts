@@ -3,6 +3,8 @@ import { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { evaluationReport } from '../../catalog/evaluations.ts'
+import { jobDocument, wholeDocument } from '../../catalog/job-document.ts'
 import {
   cancelJob,
   createJob,
@@ -13,17 +15,20 @@ import {
   listJobs,
   stopJob
 } from '../../catalog/jobs.ts'
+import { logLimits } from '../../catalog/migration/0004-job-events.ts'
 import type { Catalog } from '../../catalog/open.ts'
 import { Job, JobSpec, jobKinds, jobStates, Metric } from '../../contract/job.ts'
-import type { Dispatcher } from '../dispatcher.ts'
-import { jobDocument } from '../job-document.ts'
-import type { JobPlanner } from '../job-planner.ts'
+import type { Dispatcher } from '../../service/dispatcher.ts'
+import type { JobPlanner } from '../../service/job-planner.ts'
+import type { Quotas } from '../../service/quotas.ts'
+import { queueJob } from '../queue-job.ts'
 import { noContent, problemResponses } from '../responses.ts'
 
 export interface JobRoutesOptions {
   readonly db: Catalog
   readonly planner: JobPlanner
   readonly dispatcher: Dispatcher
+  readonly quotas: Quotas
 }
 
 const JobPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) })
@@ -65,7 +70,7 @@ export async function jobRoutes(instance: FastifyInstance, options: JobRoutesOpt
         tags,
         summary: 'Train, prune and quantize a classifier',
         body: JobSpec,
-        response: { 202: Job, ...problemResponses(400, 409, 413, 415, 422) }
+        response: { 202: Job, ...problemResponses(400, 409, 413, 415, 422, 429, 507) }
       }
     },
     async (request, reply) => {
@@ -73,14 +78,11 @@ export async function jobRoutes(instance: FastifyInstance, options: JobRoutesOpt
         throw await planner.extend(request.validationError, request.body)
       }
       const planned = await planner.plan(request.body)
-      const job = await db.transaction().execute(async (trx) => {
-        const row = await createJob(trx, planned)
-        const [location, body] = [`/v1/jobs/${row.id}`, jobDocument(row)]
-        await request.rememberAnswer(trx, { status: 202, location, body })
-        return row
+      const trace = request.span?.context
+      return queueJob({ request, reply }, options, {
+        confirm: (trx) => planner.confirm(trx, planned),
+        create: (trx, owner) => createJob(trx, { ...planned, owner, trace })
       })
-      await dispatcher.dispatch(job)
-      return reply.code(202).header('location', `/v1/jobs/${job.id}`).send(jobDocument(job))
     }
   )
 
@@ -112,7 +114,10 @@ export async function jobRoutes(instance: FastifyInstance, options: JobRoutesOpt
         response: { 200: Job, ...problemResponses(404) }
       }
     },
-    async (request) => jobDocument(await getJob(db, request.params.id))
+    async (request) => {
+      const job = await getJob(db, request.params.id)
+      return wholeDocument(job, await evaluationReport(db, job.id))
+    }
   )
 
   app.get(
@@ -201,11 +206,21 @@ const orders = [
 const linesAtOnce = 500
 
 async function* logText(db: Catalog, id: string): AsyncGenerator<string> {
+  let place = 0
   for (let after = 0; ; ) {
     const rows = await jobLogs(db, id, after, linesAtOnce)
-    yield rows.map((row) => `${row.at} ${row.level} ${row.message}\n`).join('')
+    let text = ''
+    for (const { n, at, level, message } of rows) {
+      if (n > place + 1) text += omission(n - place - 1, at)
+      place = n
+      text += `${at} ${level} ${message}\n`
+    }
+    yield text
     const last = rows.at(-1)
     if (last === undefined || rows.length < linesAtOnce) return
     after = last.seq
   }
 }
+
+const omission = (lines: number, at: string): string =>
+  `${at} warn ${lines} lines left out here: of a log, the first ${logLimits.first} and the newest ${logLimits.newest} are kept\n`

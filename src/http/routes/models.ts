@@ -2,7 +2,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import type { Blobs } from '../../blob/blobs.ts'
 import {
   deleteModel,
   deleteVersion,
@@ -12,13 +11,16 @@ import {
 } from '../../catalog/models.ts'
 import type { Catalog } from '../../catalog/open.ts'
 import { Model, ModelPath, ModelVersion, VersionPath } from '../../contract/model.ts'
+import type { Dispatcher } from '../../service/dispatcher.ts'
 import { noContent, problemResponses } from '../responses.ts'
+import type { WarmDeps } from '../warm-targets.ts'
 import { aliasRoutes } from './aliases.ts'
 import { artifactRoutes } from './artifacts.ts'
+import { promotionRoutes } from './promotion.ts'
 
-export interface ModelRoutesOptions {
+export interface ModelRoutesOptions extends WarmDeps {
   readonly db: Catalog
-  readonly blobs: Blobs
+  readonly dispatcher: Pick<Dispatcher, 'tidy'>
 }
 
 const ModelQuery = Type.Object(
@@ -38,7 +40,7 @@ const tags = ['models']
 
 export async function modelRoutes(instance: FastifyInstance, options: ModelRoutesOptions) {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>()
-  const { db, blobs } = options
+  const { db, blobs, dispatcher, served, engines, models } = options
 
   app.get(
     '/',
@@ -80,11 +82,11 @@ export async function modelRoutes(instance: FastifyInstance, options: ModelRoute
         tags,
         summary: 'Delete a model with its versions and aliases',
         params: ModelPath,
-        response: { 204: noContent, ...problemResponses(404) }
+        response: { 204: noContent, ...problemResponses(404, 409) }
       }
     },
     async ({ params }, reply) => {
-      await deleteModel(db, params.name)
+      await dispatcher.tidy(await deleteModel(db, params.name))
       return reply.code(204).send()
     }
   )
@@ -109,17 +111,19 @@ export async function modelRoutes(instance: FastifyInstance, options: ModelRoute
       schema: {
         operationId: 'deleteModelVersion',
         tags,
-        summary: 'Delete a version that no alias points at',
+        summary: 'Delete a version that no alias points at and no evaluation reads',
         params: VersionPath,
         response: { 204: noContent, ...problemResponses(404, 409) }
       }
     },
     async ({ params }, reply) => {
-      await deleteVersion(db, params.name, params.version)
+      await dispatcher.tidy(await deleteVersion(db, params.name, params.version))
       return reply.code(204).send()
     }
   )
 
   await app.register(artifactRoutes, { db, blobs })
-  await app.register(aliasRoutes, { db, blobs })
+  const moving = { db, served, engines, blobs, models }
+  await app.register(aliasRoutes, moving)
+  await app.register(promotionRoutes, moving)
 }

@@ -1,10 +1,8 @@
 /** `POST /v1/models/{name}/predictions`: encoded images in, labels out. */
 import multipart from '@fastify/multipart'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import type { Blobs } from '../../blob/blobs.ts'
-import { newId } from '../../catalog/id.ts'
 import type { ServedModels, ServedVariant } from '../../catalog/served-models.ts'
 import { ModelPath } from '../../contract/model.ts'
 import {
@@ -15,20 +13,26 @@ import {
   PredictionQuery,
   predictionLimits
 } from '../../contract/prediction.ts'
+import type { Seen } from '../../contract/sketch.ts'
+import type { TraceContext } from '../../contract/trace.ts'
 import { type ErrorCode, ServiceError } from '../../errors.ts'
-import type { InputShape } from '../../image/preprocess.ts'
-import type { Engines } from '../../infer/engines.ts'
-import type { EngineModel, Verdict } from '../../infer/messages.ts'
+import type { Verdict } from '../../infer/messages.ts'
+import type { ImageOutcome, Metrics } from '../../service/metrics.ts'
+import type { ModelSwitch } from '../../service/model-switch.ts'
+import type { PredictionMemory } from '../../service/prediction-memory.ts'
+import { type AskDeps, askEngines } from '../ask-engines.ts'
 import { ByteBudget } from '../byte-budget.ts'
+import { gone } from '../gone.ts'
 import { problemOf } from '../plugins/problem.ts'
 import { formOf, readImages, type SentImage } from '../prediction-images.ts'
 import { problemResponses } from '../responses.ts'
 import { validatorCompiler } from '../validation.ts'
 
-export interface PredictionRoutesOptions {
+export interface PredictionRoutesOptions extends AskDeps {
   readonly served: ServedModels
-  readonly engines: Engines
-  readonly blobs: Blobs
+  readonly models: ModelSwitch
+  readonly metrics: Pick<Metrics, 'imagesAsked'>
+  readonly memory: Pick<PredictionMemory, 'isOn' | 'remember'>
   /** A request body must arrive within. @default 60 000 */
   readonly arrivalMs?: number
 }
@@ -37,7 +41,7 @@ export interface PredictionRoutesOptions {
 const budgetBytes = 4 * predictionLimits.bytesPerRequest + 16 * 1024 * 1024
 
 const encodedImage = { schema: Type.Unsafe<string>({ type: 'string', format: 'binary' }) }
-const body = {
+export const predictionBody = {
   content: {
     ...Object.fromEntries(imageTypes.map((type) => [type, encodedImage])),
     'multipart/form-data': {
@@ -75,7 +79,7 @@ export async function predictionRoutes(
         summary: 'Classify 1 to 64 encoded images',
         params: ModelPath,
         querystring: PredictionQuery,
-        body,
+        body: predictionBody,
         response: {
           200: PredictionAnswer,
           ...problemResponses(400, 404, 408, 413, 415, 422, 429, 503, 504)
@@ -86,19 +90,23 @@ export async function predictionRoutes(
       const form = formOf(request)
       const { top = 5, ...choice } = request.query
       const served = await options.served.resolve(request.params.name, choice)
+      options.models.requireOn(served.model)
       const holding = budget.open()
       try {
         const images = await readImages(request, { form, holding, arrivalMs })
-        const verdicts = await classify({ images, top, served, signal: gone(reply) }, options)
-        const predictions = verdicts.map((verdict) => describe(verdict, served.labels))
+        const trace = request.span?.context
+        const caller = request.caller?.id
+        const question = { images, top, served, caller, trace, signal: gone(reply) }
+        const { results, seen } = await classify(question, options)
+        const predictions = results.map((result) => describe(result, served.labels))
         const { model, version, variant } = served
-        return { id: newId('pred'), model, version, variant, predictions }
-      } catch (error) {
-        // What has not arrived by now is not waited for.
-        if (error instanceof ServiceError && error.code === 'REQUEST_TIMEOUT') {
-          reply.header('connection', 'close')
+        return {
+          id: options.memory.remember(served, seen, images),
+          model,
+          version,
+          variant,
+          predictions
         }
-        throw error
       } finally {
         holding.release()
       }
@@ -110,30 +118,59 @@ interface Question {
   readonly images: readonly SentImage[]
   readonly top: number
   readonly served: ServedVariant
+  readonly trace: TraceContext | undefined
+  readonly caller: string | undefined
   readonly signal: AbortSignal
 }
 
-/** A verdict for every image, or the fault itself when there is but one image. */
-async function classify(
-  { images, top, served, signal }: Question,
-  { engines, blobs }: PredictionRoutesOptions
-): Promise<(Verdict | ServiceError)[]> {
-  const readable = images.filter((image) => image instanceof Uint8Array)
-  const verdicts =
-    readable.length === 0
-      ? []
-      : await engines.classify(
-          engineModel(served, blobs),
-          readable.map((bytes) => ({ bytes, top })),
-          signal
-        )
-  const inOrder = verdicts.values()
-  const all = images.map((image) =>
-    image instanceof ServiceError ? image : asFault(inOrder.next().value)
-  )
-  const [only] = all
-  if (all.length === 1 && only instanceof ServiceError) throw only
+interface Answered {
+  /** A verdict for every image, or its fault. */
+  readonly results: (Verdict | ServiceError)[]
+  /** Null for those that were refused. */
+  readonly seen: (Seen | null)[]
+}
+
+/** @throws the fault itself when there is but one image */
+async function classify(question: Question, options: PredictionRoutesOptions): Promise<Answered> {
+  const { images, served, signal } = question
+  const count = (results: readonly unknown[]): void => {
+    for (const result of results) options.metrics.imagesAsked(served.model, outcomeOf(result))
+  }
+  const all = await ask(question, options).catch((error: unknown) => {
+    if (!signal.aborted) count(images.map(() => error))
+    throw error
+  })
+  count(all.results)
+  const [only] = all.results
+  if (images.length === 1 && only instanceof ServiceError) throw only
   return all
+}
+
+async function ask(
+  { images, top, served, signal, caller, trace }: Question,
+  deps: Pick<PredictionRoutesOptions, 'memory' | keyof AskDeps>
+): Promise<Answered> {
+  const readable = images.filter((image) => image instanceof Uint8Array)
+  const questions = readable.map((bytes) => ({ bytes, top, digest: deps.memory.isOn }))
+  const answer =
+    readable.length === 0
+      ? { verdicts: [], seen: [] }
+      : await askEngines({ served, questions, options: { signal, caller }, trace }, deps)
+  const [verdicts, looks] = [answer.verdicts.values(), answer.seen.values()]
+  const results = images.map((image) =>
+    image instanceof ServiceError ? image : asFault(verdicts.next().value)
+  )
+  const seen = images.map((image) =>
+    image instanceof ServiceError ? null : (looks.next().value ?? null)
+  )
+  return { results, seen }
+}
+
+/** For the metrics: an image that we might have answered has not been refused. */
+function outcomeOf(result: unknown): ImageOutcome {
+  if (!(result instanceof Error)) return 'answered'
+  const ours = !(result instanceof ServiceError) || result.status >= 500 || result.status === 429
+  return ours ? 'failed' : 'refused'
 }
 
 function asFault(verdict: Verdict | undefined): Verdict | ServiceError {
@@ -144,15 +181,9 @@ function asFault(verdict: Verdict | undefined): Verdict | ServiceError {
   return new ServiceError(code, { detail: verdict.detail, ...retry })
 }
 
-function engineModel({ sha256, network }: ServedVariant, blobs: Blobs): EngineModel {
-  const { inputSize: size, channels, resize } = network
-  const input = { size, channels, resize } as InputShape
-  return { key: `${sha256}/${resize}`, path: blobs.path(sha256), input }
-}
-
 function describe(verdict: Verdict | ServiceError, labels: readonly string[]): Prediction {
   if (verdict instanceof ServiceError) return { error: problemOf(verdict) }
-  if ('code' in verdict) throw new Error('Cannot answer: a fault was taken for a verdict')
+  if (!('classes' in verdict)) throw new Error('Cannot answer: a fault was taken for a verdict')
   const top = verdict.classes.map((index, i) => ({
     label: labels[index] ?? String(index),
     score: verdict.scores[i] ?? 0
@@ -160,15 +191,4 @@ function describe(verdict: Verdict | ServiceError, labels: readonly string[]): P
   const [best] = top
   if (!best) throw new Error('Cannot answer: the model has no classes')
   return { ...best, top }
-}
-
-/** Aborts when the client goes away before it is answered. */
-function gone(reply: FastifyReply): AbortSignal {
-  const leaving = new AbortController()
-  reply.raw.once('close', () => {
-    if (reply.raw.writableFinished) return
-    const detail = 'Cannot answer: the client has gone'
-    leaving.abort(new ServiceError('REQUEST_MALFORMED', { detail }))
-  })
-  return leaving.signal
 }

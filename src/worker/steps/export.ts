@@ -1,167 +1,53 @@
 /**
- * Turns a trained model into its ONNX file, and proves that the file says what the trainer says.
+ * Exports every variant of a trained model, once: the ONNX files are a finished piece of the job.
  *
- * Reports are made from files, so a fault in the exporter would look like a bad model. The comparison
- * tells the two apart before anything is measured.
+ * A job that resumes writes the same bytes again instead of exporting and calibrating anew, so what the
+ * api has got already stays what is evaluated and published, wherever the job goes on.
  */
-import type { VariantName } from '../../contract/report.ts'
-import { ServiceError } from '../../errors.ts'
-import type { ImageSource } from '../../image/source.ts'
-import { macs, parameters } from '../../network/cost.ts'
-import type { QuantizedNetwork } from '../../network/quantization.ts'
-import { exportOnnx } from '../../onnx/export.ts'
-import { foldBatchNorm } from '../../quantize/fold-batch-norm.ts'
-import { openSession } from '../../runtime/session.ts'
-import { predict } from '../../train/predict.ts'
+import type { Pack } from '../../dataset/pack.ts'
 import { writeArtifact } from '../artifact.ts'
-import type { JobContext, Model } from '../job-context.ts'
+import type { JobContext } from '../job-context.ts'
+import { yieldToOrders } from '../orders.ts'
+import type { ExportedVariant, Trained } from '../pipeline-state.ts'
+import { exportFloat, onnxFile } from './export-variant.ts'
+import { quantizeStep } from './quantize.ts'
 
-/** One exported file and what is known of it before it runs. */
-export interface ExportedVariant {
-  readonly variant: VariantName
-  readonly from: VariantName | null
-  readonly file: string
-  readonly path: string
-  readonly bytes: number
-  readonly parameters: number
-  readonly macs: number
-}
-
-const comparedImages = 64
-/** Largest difference of a probability: float32 sums in another order, through a softmax. */
-const tolerance = 2e-3
-
-/** Exports a float model, batch norm folded, as `<variant>.onnx`. @throws ServiceError EXPORT_MISMATCH */
-export async function exportFloat(
+export async function exportStep(
   context: JobContext,
-  model: Model,
-  as: {
-    readonly variant: VariantName
-    readonly from: VariantName | null
-    readonly source: ImageSource
+  pack: Pack,
+  state: Trained
+): Promise<Trained> {
+  if (state.exported.length > 0) {
+    for (const { variant, onnx } of state.exported) {
+      await writeArtifact(context, onnxFile(variant), onnx)
+    }
+    return state
   }
-): Promise<ExportedVariant> {
-  const onnx = exportOnnx(foldBatchNorm(model))
-  const exported = await exportFile(context, { ...as, model, onnx })
-  const { worst } = await compare(context, { model, path: exported.path, source: as.source })
-  if (worst <= tolerance) return exported
-  throw new ServiceError('EXPORT_MISMATCH', {
-    detail: `Cannot publish ${exported.file}: its probabilities differ from the trainer's by up to ${worst}`
-  })
-}
-
-/**
- * Exports a quantized network as `int8.onnx`. Costs are those of the network it was made from.
- *
- * What rounding changes against the trainer is told in the log and measured in the report; it is no
- * reason to hide the file.
- */
-export async function exportQuantized(
-  context: JobContext,
-  quantized: QuantizedNetwork,
-  {
-    model,
-    from,
-    source
-  }: { readonly model: Model; readonly from: VariantName; readonly source: ImageSource }
-): Promise<ExportedVariant> {
-  const onnx = exportOnnx({ quantized })
-  const exported = await exportFile(context, { variant: 'int8', from, model, onnx })
-  const { worst, agreeing, images } = await compare(context, { model, path: exported.path, source })
-  context.channel.log(
-    'info',
-    `int8: names the same class as the trainer for ${agreeing} of ${images} images; probabilities differ by up to ${worst.toFixed(3)}`
-  )
+  const exported = { ...state, exported: await exportAll(context, pack, state) }
+  await context.checkpoints.write(() => exported)
   return exported
 }
 
-async function exportFile(
+async function exportAll(
   context: JobContext,
-  {
-    variant,
-    from,
-    model,
-    onnx
-  }: {
-    readonly variant: VariantName
-    readonly from: VariantName | null
-    readonly model: Model
-    readonly onnx: Uint8Array
+  pack: Pack,
+  { baseline, pruned }: Trained
+): Promise<ExportedVariant[]> {
+  const source = pack.validation
+  const variants = [
+    await exportFloat(context, baseline, { variant: 'baseline', from: null, source })
+  ]
+  if (pruned !== null) {
+    await yieldToOrders(context)
+    variants.push(
+      await exportFloat(context, pruned, { variant: 'pruned', from: 'baseline', source })
+    )
   }
-): Promise<ExportedVariant> {
-  const file = `${variant}.onnx`
-  return {
-    variant,
-    from,
-    file,
-    path: await writeArtifact(context, file, onnx),
-    bytes: onnx.length,
-    parameters: parameters(model.network),
-    macs: macs(model.network)
+  const { quantize } = context.assignment.recipe
+  if (quantize !== null) {
+    const model = pruned ?? baseline
+    const from = pruned === null ? 'baseline' : 'pruned'
+    variants.push(await quantizeStep(context, { model, from, pack, options: quantize }))
   }
-}
-
-interface Comparison {
-  /** Largest difference of a probability; infinite where one is no number. */
-  readonly worst: number
-  /** Images that both give the same class. */
-  readonly agreeing: number
-  readonly images: number
-}
-
-/** Holds a file against the trainer's own outputs on a few images. */
-async function compare(
-  { engine }: JobContext,
-  {
-    model,
-    path,
-    source
-  }: { readonly model: Model; readonly path: string; readonly source: ImageSource }
-): Promise<Comparison> {
-  const few = firstOf(source, comparedImages)
-  const pixels = new Uint8Array(few.count * few.size * few.size * few.channels)
-  few.read(
-    Array.from({ length: few.count }, (_, i) => i),
-    pixels
-  )
-  const expected = await predict({ engine, ...model, source: few })
-  const session = await openSession(path, { threads: 1 })
-  try {
-    const received = (await session.run(pixels, few.count)).get('probabilities')
-    return { ...difference(expected, received ?? new Float32Array(), few.count), images: few.count }
-  } finally {
-    await session.release()
-  }
-}
-
-const firstOf = (source: ImageSource, most: number): ImageSource => {
-  const count = Math.min(most, source.count)
-  return {
-    count,
-    size: source.size,
-    channels: source.channels,
-    labels: source.labels.subarray(0, count),
-    read: (positions, into) => source.read(positions, into)
-  }
-}
-
-function difference(
-  a: Float32Array,
-  b: Float32Array,
-  images: number
-): Pick<Comparison, 'worst' | 'agreeing'> {
-  if (a.length !== b.length) return { worst: Number.POSITIVE_INFINITY, agreeing: 0 }
-  const classes = a.length / images
-  const of = (values: Float32Array, i: number) => values.subarray(i * classes, (i + 1) * classes)
-  let worst = 0
-  let agreeing = 0
-  for (let i = 0; i < images; i++) {
-    const [rowA, rowB] = [of(a, i), of(b, i)]
-    if (rowA.indexOf(Math.max(...rowA)) === rowB.indexOf(Math.max(...rowB))) agreeing++
-    for (let c = 0; c < classes; c++) {
-      const distance = Math.abs((rowA[c] ?? 0) - (rowB[c] ?? 0))
-      if (!(distance <= worst)) worst = Number.isNaN(distance) ? Infinity : distance
-    }
-  }
-  return { worst, agreeing }
+  return variants
 }

@@ -9,7 +9,8 @@ import type { Weights } from '../../network/graph.ts'
 import { fit } from '../../train/fit.ts'
 import type { FitState } from '../../train/state.ts'
 import type { Teacher } from '../../train/train-step.ts'
-import { Interrupted, type JobContext, type Model } from '../job-context.ts'
+import type { JobContext, Model } from '../job-context.ts'
+import { Interrupted } from '../orders.ts'
 import type { PipelineState } from '../pipeline-state.ts'
 
 export interface FitStage {
@@ -29,10 +30,10 @@ export interface FitStageResult {
 
 /** Trains to the end. @throws Interrupted after a cancel, or after a checkpoint was asked for. */
 export async function fitStage(context: JobContext, run: FitStage): Promise<FitStageResult> {
-  const { assignment, engine, channel, checkpoints, progress } = context
+  const { assignment, engine, channel, checkpoints, decisions, progress } = context
   const { stage, model, pack, options, teacher, state } = run
-  const save = (fitState: FitState): Promise<void> =>
-    checkpoints.write({ ...state, fit: fitState, stopReason: channel.stopReason })
+  const save = (capture: () => FitState): Promise<void> =>
+    checkpoints.write(() => ({ ...state, fit: capture() }))
   progress.at(stage, (state.fit?.progress.epoch ?? 0) / options.epochs)
   const result = await fit({
     engine,
@@ -45,20 +46,24 @@ export async function fitStage(context: JobContext, run: FitStage): Promise<FitS
     stage,
     teacher,
     resume: state.fit ?? undefined,
-    control: () => channel.control(),
-    async onEpoch({ metric, state: capture }) {
+    // A stop before the first step would leave no model: it is decided after it.
+    control: (updates) =>
+      updates === 0 ? (channel.ending ?? 'continue') : decisions.control(stage, updates),
+    isEnding: () => channel.ending !== null,
+    async onEpoch({ metric }) {
       await channel.send({ type: 'metric', metric })
       progress.at(stage, metric.epoch / options.epochs)
-      await save(capture())
-    }
+    },
+    isCheckpointDue: (place) => checkpoints.isDue(place),
+    onCheckpoint: save
   })
-  if (result.kind === 'cancelled') throw new Interrupted('cancelled')
+  if (result.kind === 'cancelled') throw new Interrupted('cancel')
   if (result.kind === 'checkpointed') {
-    await save(result.state)
-    throw new Interrupted('checkpointed')
+    await save(() => result.state)
+    throw new Interrupted('checkpoint')
   }
   channel.log('info', describe(stage, result, options))
-  return { weights: result.weights, stopReason: channel.stopReason ?? state.stopReason }
+  return { weights: result.weights, stopReason: decisions.reason(stage) ?? state.stopReason }
 }
 
 function describe(

@@ -8,11 +8,10 @@ import type { Pack } from '../../dataset/pack.ts'
 import { pruneChannels } from '../../prune/prune.ts'
 import { estimateBatchNorm } from '../../train/estimate-batch-norm.ts'
 import { meanGradients } from '../../train/mean-gradients.ts'
-import { type JobContext, type Model, yieldToOrders } from '../job-context.ts'
-import type { PipelineState } from '../pipeline-state.ts'
+import type { JobContext, Model } from '../job-context.ts'
+import { yieldToOrders } from '../orders.ts'
+import type { Trained } from '../pipeline-state.ts'
 import { fitStage } from './fit-stage.ts'
-
-type Trained = PipelineState & { readonly baseline: Model }
 
 /** Training images that statistics and gradients are taken from. */
 const sampledImages = 2048
@@ -26,12 +25,12 @@ export async function pruneStep(
   const { baseline } = state
   const cut = state.pruned ?? (await cutChannels(context, pack, { baseline, options }))
   const started = { ...state, pruned: cut }
-  await context.checkpoints.write(started)
+  if (state.pruned === null) await context.checkpoints.write(() => started)
   const tuned = await fineTune(context, pack, { state: started, cut, options })
   const { weights, stopReason } = tuned
   const pruned = { network: cut.network, weights }
   const finished = { ...started, pruned, fit: null, fineTuned: true, stopReason }
-  await context.checkpoints.write(finished)
+  await context.checkpoints.write(() => finished)
   return finished
 }
 
@@ -43,7 +42,13 @@ async function cutChannels(
   const { engine, assignment, channel, progress } = context
   progress.at('prune', 0)
   const { macs, roundTo, criterion } = options
-  const sample = { engine, source: pack.train, images: sampledImages, seed: assignment.seed }
+  const sample = {
+    engine,
+    source: pack.train,
+    images: sampledImages,
+    seed: assignment.seed,
+    beforeBatch: () => yieldToOrders(context)
+  }
   const gradients = criterion === 'taylor' ? await meanGradients({ ...baseline, ...sample }) : null
   const { report, ...cut } = pruneChannels(baseline.network, baseline.weights, {
     macs,

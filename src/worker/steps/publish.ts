@@ -3,6 +3,7 @@ import type { PublishedReport } from '../../contract/report.ts'
 import { writeNetwork, writeWeights } from '../../network/document.ts'
 import { writeArtifact } from '../artifact.ts'
 import type { JobContext, Model } from '../job-context.ts'
+import { yieldToOrders } from '../orders.ts'
 
 export async function publishStep(
   context: JobContext,
@@ -17,6 +18,7 @@ export async function publishStep(
   }
 ): Promise<void> {
   context.progress.at('publish', 0)
+  await yieldToOrders(context)
   await writeModel(context, baseline, '')
   if (pruned !== null) await writeModel(context, pruned, 'pruned.')
   await writeArtifact(context, 'labels.json', `${JSON.stringify(report.labels)}\n`)

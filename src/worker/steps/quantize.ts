@@ -5,8 +5,11 @@ import type { Pack } from '../../dataset/pack.ts'
 import { exportOnnx } from '../../onnx/export.ts'
 import { quantize } from '../../quantize/quantize.ts'
 import { openSession } from '../../runtime/session.ts'
-import { type JobContext, type Model, yieldToOrders } from '../job-context.ts'
-import { type ExportedVariant, exportQuantized } from './export.ts'
+import type { JobContext, Model } from '../job-context.ts'
+import { yieldToOrders } from '../orders.ts'
+import type { ExportedVariant } from '../pipeline-state.ts'
+import { exportQuantized } from './export-variant.ts'
+import { interruptible } from './interruptible.ts'
 
 export async function quantizeStep(
   context: JobContext,
@@ -30,8 +33,11 @@ export async function quantizeStep(
     source: pack.train,
     options,
     seed: assignment.seed,
-    openFloat: async (float) => openSession(exportOnnx(float), { threads: engine.threads })
+    beforeRange: () => yieldToOrders(context),
+    openFloat: async (float) =>
+      interruptible(await openSession(exportOnnx(float), { threads: engine.threads }), context)
   })
+  await yieldToOrders(context)
   const exported = await exportQuantized(context, quantized, {
     model,
     from,

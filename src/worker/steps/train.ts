@@ -3,15 +3,15 @@ import type { Pack } from '../../dataset/pack.ts'
 import { buildNetwork } from '../../network/architecture/build.ts'
 import { macs, parameters } from '../../network/cost.ts'
 import { initialWeights } from '../../network/initialize.ts'
-import type { JobContext, Model } from '../job-context.ts'
-import type { PipelineState } from '../pipeline-state.ts'
+import type { JobContext } from '../job-context.ts'
+import type { PipelineState, Trained } from '../pipeline-state.ts'
 import { fitStage } from './fit-stage.ts'
 
 export async function trainStep(
   context: JobContext,
   pack: Pack,
   state: PipelineState
-): Promise<PipelineState & { readonly baseline: Model }> {
+): Promise<Trained> {
   const { assignment, channel, checkpoints, progress } = context
   const { network: choice, train: options } = assignment.recipe
   const network = buildNetwork(choice, {
@@ -34,6 +34,6 @@ export async function trainStep(
     state
   })
   const trained = { ...state, baseline: { network, weights }, fit: null, stopReason }
-  await checkpoints.write(trained)
+  await checkpoints.write(() => trained)
   return trained
 }

@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { sql } from 'kysely'
 import { beat, claimJob, recordEvents, secondsLeft } from '../../../src/catalog/job-attempts.ts'
-import { findUnheld } from '../../../src/catalog/job-dispatch.ts'
-import {
-  dropEndedFiles,
-  jobCheckpoints,
-  keepFile,
-  unreferenced
-} from '../../../src/catalog/job-files.ts'
+import { findLost, findQueued } from '../../../src/catalog/job-dispatch.ts'
+import { jobDocument } from '../../../src/catalog/job-document.ts'
+import { keepFile } from '../../../src/catalog/job-files.ts'
+import { lostAfterMs } from '../../../src/catalog/job-lease.ts'
 import { settleAttempt } from '../../../src/catalog/job-outcome.ts'
 import {
   cancelJob,
@@ -16,11 +12,9 @@ import {
   getJob,
   jobMetrics,
   listJobs,
-  lostAfterMs,
   stopJob
 } from '../../../src/catalog/jobs.ts'
 import type { Catalog } from '../../../src/catalog/open.ts'
-import type { Outcome } from '../../../src/contract/internal.ts'
 import type { Metric } from '../../../src/contract/job.ts'
 import { type ErrorCode, ServiceError } from '../../../src/errors.ts'
 import { queuedJob, temporaryCatalog } from '../../support/catalog.ts'
@@ -30,17 +24,15 @@ const code = (expected: ErrorCode) => (error: unknown) =>
   error instanceof ServiceError && error.code === expected
 
 const at = (ms: number): Date => new Date(1_800_000_000_000 + ms)
+/** What reconciliation would hand to the queue. */
+const unheld = async (db: Catalog, now = new Date()) =>
+  [...(await findQueued(db, now)), ...(await findLost(db, now))].map(({ id, dispatch }) => ({
+    id,
+    dispatch
+  }))
 const worker = 'host-1'
 const claim = async (db: Catalog, id: string, now = new Date(), name = worker) =>
   claimJob(db, id, { dispatch: (await getJob(db, id)).dispatch, worker: name }, now)
-
-const crashed = (progressed: boolean): Outcome => ({
-  kind: 'crashed',
-  exitCode: null,
-  signal: 'SIGKILL',
-  progressed,
-  detail: 'out of memory'
-})
 
 const metric = (epoch: number, loss: number): Metric => ({
   stage: 'train',
@@ -98,7 +90,7 @@ test('an attempt that was superseded is refused whatever it says', async (t) => 
   const { id } = await queuedJob(db)
   await claim(db, id, at(0))
   const later = at(lostAfterMs + 1)
-  assert.deepEqual(await findUnheld(db, later), [{ id, dispatch: 2 }])
+  assert.deepEqual(await unheld(db, later), [{ id, dispatch: 2 }])
   const second = await claim(db, id, later, 'host-2')
   assert.equal(second.attempt, 2)
   const stale = { id, attempt: 1 }
@@ -124,10 +116,10 @@ test('a worker that was silent but comes back before anyone else goes on', async
   const { id } = await queuedJob(db)
   await claim(db, id, at(0))
   const silent = at(lostAfterMs + 1)
-  assert.deepEqual(await findUnheld(db, silent), [{ id, dispatch: 2 }])
-  assert.deepEqual(await findUnheld(db, silent), [{ id, dispatch: 2 }])
+  assert.deepEqual(await unheld(db, silent), [{ id, dispatch: 2 }])
+  assert.deepEqual(await unheld(db, silent), [{ id, dispatch: 2 }])
   assert.equal(await beat(db, { id, attempt: 1 }, 0.5, silent), 'continue')
-  assert.deepEqual(await findUnheld(db, silent), [])
+  assert.deepEqual(await unheld(db, silent), [])
   await assert.rejects(claim(db, id, silent, 'host-2'), code('ATTEMPT_STALE'))
 })
 
@@ -138,31 +130,40 @@ test('running time adds up over attempts, and silence counts no more than its li
   await beat(db, { id, attempt: 1 }, 0.1, at(10_000))
   assert.equal(secondsLeft(await getJob(db, id)), 90)
   const back = await claim(db, id, at(3_600_000), 'host-2')
-  assert.equal(secondsLeft(back), 60)
+  assert.equal(secondsLeft(back), 70)
+  // What ran after the last heartbeat counts too.
+  const released = { kind: 'released' } as const
+  const given = await settleAttempt(db, { id, attempt: 2 }, released, at(3_605_000))
+  assert.equal(secondsLeft(given), 65)
   assert.equal(secondsLeft(await queuedJob(db)), null)
 })
 
-test('three crashes without a checkpoint fail a job; progress forgives them', async (t) => {
+test('a new attempt lowers neither progress nor, by it, the time that is left', async (t) => {
   const db = await temporaryCatalog(t)
   const { id } = await queuedJob(db)
-  const states: string[] = []
-  for (const progressed of [false, false, true, false, false, false]) {
-    const { attempt } = await claim(db, id)
-    const log = { type: 'log', at: at(0).toISOString(), level: 'info', message: `try ${attempt}` }
-    await recordEvents(db, { id, attempt }, [log as never])
-    states.push((await settleAttempt(db, { id, attempt }, crashed(progressed))).state)
+  await claim(db, id, at(0))
+  const minutes = (n: number): Date => at(n * 60_000)
+  for (let n = 0.25; n <= 2; n += 0.25) await beat(db, { id, attempt: 1 }, n / 4, minutes(n))
+  await settleAttempt(db, { id, attempt: 1 }, { kind: 'released' }, minutes(2))
+  await claim(db, id, minutes(3))
+  await beat(db, { id, attempt: 2 }, 0.03, minutes(3))
+  const prepare = { type: 'stage', stage: 'prepare', progress: 0 } as const
+  await recordEvents(db, { id, attempt: 2 }, [prepare])
+  const shown = async () => {
+    const { stage, progress, etaSeconds } = jobDocument(await getJob(db, id), minutes(3))
+    return [stage, progress, etaSeconds]
   }
-  assert.deepEqual(states, ['queued', 'queued', 'queued', 'queued', 'queued', 'failed'])
-  const error = JSON.parse((await getJob(db, id)).error ?? '')
-  assert.equal(error.code, 'JOB_CRASHED')
-  assert.match(error.detail, /signal SIGKILL: out of memory[\s\S]*try 6/)
+  assert.deepEqual(await shown(), ['prepare', 0.5, 120])
+  const train = { type: 'stage', stage: 'train', progress: 0.75 } as const
+  await recordEvents(db, { id, attempt: 2 }, [train])
+  assert.deepEqual(await shown(), ['train', 0.75, 40])
 })
 
 test('a released job is dispatched anew and nothing is counted against it', async (t) => {
   const db = await temporaryCatalog(t)
   const { id } = await queuedJob(db)
   for (let n = 1; n <= 5; n += 1) {
-    assert.deepEqual(await findUnheld(db), [{ id, dispatch: n }])
+    assert.deepEqual(await unheld(db), [{ id, dispatch: n }])
     const { attempt } = await claim(db, id)
     const job = await settleAttempt(db, { id, attempt }, { kind: 'released' })
     assert.deepEqual([job.state, job.crashes, job.worker], ['queued', 0, null])
@@ -192,7 +193,7 @@ test('cancelJob() ends a job whose worker is gone, now or at reconciliation', as
   const dying = await queuedJob(db)
   await claim(db, dying.id, at(0))
   await cancelJob(db, dying.id, at(1))
-  assert.deepEqual(await findUnheld(db, later), [])
+  assert.deepEqual(await unheld(db, later), [])
   assert.equal((await getJob(db, dying.id)).state, 'cancelled')
 })
 
@@ -209,6 +210,23 @@ test('stopJob() orders a stop, and is refused once the job has ended otherwise',
   const other = await queuedJob(db)
   await cancelJob(db, other.id)
   await assert.rejects(stopJob(db, other.id), code('JOB_ENDED'))
+})
+
+test('stopJob() may be repeated for a job that completed before it came to stop', async (t) => {
+  const db = await temporaryCatalog(t)
+  const ended = async (isAsked: boolean, asWhat: 'completed' | 'failed') => {
+    const { id } = await queuedJob(db)
+    const { attempt } = await claim(db, id)
+    const completed = await storeArtifacts(db, id, attempt)
+    if (isAsked) await stopJob(db, id)
+    const failed = { kind: 'failed', code: 'TRAINING_DIVERGED', detail: '' } as const
+    await settleAttempt(db, { id, attempt }, asWhat === 'completed' ? completed : failed)
+    return id
+  }
+  const job = await stopJob(db, await ended(true, 'completed'))
+  assert.deepEqual([job.state, job.stop_reason], ['completed', null])
+  await assert.rejects(stopJob(db, await ended(false, 'completed')), code('JOB_ENDED'))
+  await assert.rejects(stopJob(db, await ended(true, 'failed')), code('JOB_ENDED'))
 })
 
 test('an epoch that is run again replaces its row: no gap and no double', async (t) => {
@@ -234,32 +252,6 @@ test('an epoch that is run again replaces its row: no gap and no double', async 
       [4, 40]
     ]
   )
-})
-
-test('the last two checkpoints are kept, newest first, until the job ends', async (t) => {
-  const db = await temporaryCatalog(t)
-  const { id } = await queuedJob(db)
-  const { attempt } = await claim(db, id)
-  const keep = (n: number) =>
-    keepFile(db, { id, attempt }, 'checkpoint', { name: `c${n}`, sha256: `s${n}`, bytes: n })
-  assert.deepEqual([await keep(1), await keep(2), await keep(3)], [[], [], ['s1']])
-  assert.deepEqual(
-    (await jobCheckpoints(db, id)).map(({ name }) => name),
-    ['c3', 'c2']
-  )
-  assert.deepEqual(await unreferenced(db, ['s1', 's2', 's3']), ['s1'])
-  assert.deepEqual(await dropEndedFiles(db), [])
-  await settleAttempt(db, { id, attempt }, await storeArtifacts(db, id, attempt))
-  const dropped = await dropEndedFiles(db)
-  assert.deepEqual(await unreferenced(db, dropped), ['s2', 's3'])
-})
-
-test('the catalogue itself refuses a transition that makes no sense', async (t) => {
-  const db = await temporaryCatalog(t)
-  const { id } = await queuedJob(db)
-  await cancelJob(db, id)
-  const raise = sql`update jobs set state = 'running' where id = ${id}`.execute(db)
-  await assert.rejects(raise, /illegal transition/)
 })
 
 test('listJobs() pages through jobs, newest first, and filters by state', async (t) => {

@@ -245,3 +245,29 @@ test('ServedModels.resolve() shares the traffic by the draw', async (t) => {
     [1, 1, 2, 2]
   )
 })
+
+test('ServedModels.resolve() keeps who asks to one target, also when its share grows', async (t) => {
+  const db = await catalog(t)
+  await publish(db, publication('job_1'))
+  await publish(db, publication('job_2'))
+  const served = new ServedModels(db, () => assert.fail('nothing is to be drawn'))
+  const users = Array.from({ length: 1000 }, (_, i) => `user ${i}`)
+  const canary = async (share: number): Promise<Set<string>> => {
+    const targets = [
+      { version: 1, share: 1 - share },
+      { version: 2, share }
+    ]
+    await setAlias(db, production, { change: { targets } })
+    const asked = users.map(async (sticky) => {
+      const { version } = await served.resolve('digits', { sticky })
+      assert.equal((await served.resolve('digits', { sticky })).version, version)
+      return version === 2 ? [sticky] : []
+    })
+    return new Set((await Promise.all(asked)).flat())
+  }
+  const [few, more] = [await canary(0.1), await canary(0.3)]
+  // Four standard deviations of the binomial distribution.
+  assert.ok(Math.abs(few.size - 100) < 38, String(few.size))
+  assert.ok(Math.abs(more.size - 300) < 58, String(more.size))
+  assert.ok(few.isSubsetOf(more))
+})

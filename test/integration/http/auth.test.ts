@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ApiKey } from '../../../src/config.ts'
 import { apiApp, workerToken } from '../../support/api-app.ts'
+import { apiKey } from '../../support/keys.ts'
 
-const apiKeys: readonly ApiKey[] = [
-  { key: 'p-key', scope: 'predict' },
-  { key: 't-key', scope: 'train' },
-  { key: 'a-key', scope: 'admin' }
-]
+const apiKeys = [apiKey('p-key', 'predict'), apiKey('t-key', 'train'), apiKey('a-key', 'admin')]
 
 test('with keys, every route but health wants one with the right scope', async (t) => {
   const { app } = await apiApp(t, { apiKeys })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import sharp from 'sharp'
 import supertest from 'supertest'
-import { createImports } from '../../../src/http/imports.ts'
+import { createImports } from '../../../src/service/imports.ts'
 import { type ApiApp, apiApp, quiet } from '../../support/api-app.ts'
 import { flatImage } from '../../support/images.ts'
 import { shapesZip } from '../../support/whittle.ts'
@@ -251,9 +251,9 @@ test('an import of an api that was killed is dispatched anew and ends ready', as
   await mkdir(join(api.dataDir, 'imports', id, 'files'), { recursive: true })
   await writeFile(join(api.dataDir, 'uploads', 'ds_gone'), 'half of an archive')
   const sent: string[] = []
-  const { db, images, dataDir } = api
+  const { dataDir } = api
   const dispatch = async (dataset: string, n: number) => void sent.push(`${dataset}-${n}`)
-  const next = createImports({ db, images, dataDir, dispatch, log: quiet() })
+  const next = createImports({ ...api, dispatch, log: quiet() })
   await next.tidy()
   assert.equal(existsSync(join(dataDir, 'uploads', 'ds_gone')), false)
   assert.equal(existsSync(next.archiveOf(id)), true)

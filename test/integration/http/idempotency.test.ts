@@ -6,6 +6,7 @@ import {
   reserveKey
 } from '../../../src/catalog/idempotency.ts'
 import { type ApiApp, apiApp, readyDataset } from '../../support/api-app.ts'
+import { apiKey } from '../../support/keys.ts'
 
 const spec = { dataset: 'digits', model: 'digits' }
 const route = 'POST /v1/jobs'
@@ -68,7 +69,7 @@ test('a refusal is an answer too, unless it says that we failed', async (t) => {
 })
 
 test('callers do not see each other: the same key of two callers is two keys', async (t) => {
-  const apiKeys = ['a', 'b'].map((key) => ({ key, scope: 'train' as const }))
+  const apiKeys = ['a', 'b'].map((key) => apiKey(key, 'train'))
   const api = await apiApp(t, { apiKeys })
   await readyDataset(api)
   const ids = ['a', 'b'].map((key) => post(api, spec, 'one', { authorization: `Bearer ${key}` }))

@@ -127,6 +127,28 @@ test('a worker that was cut off is refused everything: 409 ATTEMPT_STALE', async
   assert.equal((await worker.beat(id, 2, 0.5)).status, 200)
 })
 
+test('a batch of events whose answer was lost is stored once, and each attempt counts its own', async (t) => {
+  const api = await apiApp(t)
+  await readyDataset(api)
+  const id = await posted(api)
+  const worker = fakeWorker(api.app)
+  const say = async (attempt: number, message: string, n: number) => {
+    const line = { type: 'log', at: '2026-01-01T00:00:00Z', level: 'info', message } as const
+    assert.equal((await worker.event(id, attempt, line, n)).status, 204)
+  }
+  await worker.claim(id, 1)
+  await say(1, 'one', 1)
+  await say(1, 'two', 2)
+  await say(1, 'two', 2)
+  await worker.outcome(id, 1, { kind: 'released' })
+  await worker.claim(id, 2)
+  await say(2, 'three', 1)
+  await say(2, 'three', 1)
+  const log = await supertest(api.app.server).get(`/v1/jobs/${id}/logs`)
+  const at = '2026-01-01T00:00:00Z info'
+  assert.equal(log.text, `${at} one\n${at} two\n${at} three\n`)
+})
+
 test('what arrives damaged is not kept', async (t) => {
   const api = await apiApp(t)
   await readyDataset(api)

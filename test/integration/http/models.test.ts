@@ -90,7 +90,9 @@ test('an alias is made, moved under If-Match, and deleted', async (t) => {
   assert.equal(made.headers.get('location'), '/v1/models/light/aliases/canary')
   assert.deepEqual(await made.json(), {
     alias: 'canary',
-    targets: [{ version: 2, variant: 'baseline', share: 1 }]
+    targets: [{ version: 2, variant: 'baseline', share: 1 }],
+    rollback: null,
+    events: []
   })
   const etag = made.headers.get('etag') ?? ''
   const targets = [

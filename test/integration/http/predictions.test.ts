@@ -277,8 +277,9 @@ test('a swap of the alias under load drops no request', async (t) => {
   await server.publish('job_2')
   const bytes = await flatImage(255)
   const versions = new Set<number>()
+  let isSwapping = true
   const client = async () => {
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; isSwapping || i < 30; i++) {
       const response = await ask(server, image('image/png', bytes))
       assert.equal(response.status, 200)
       const answer = await readJson<PredictionAnswer>(response)
@@ -292,9 +293,31 @@ test('a swap of the alias under load drops no request', async (t) => {
       const init = { ...json({ version }), method: 'PUT' }
       await fetch(`${server.url}/v1/models/light/aliases/production`, init)
     }
+    await sleep(20)
+    isSwapping = false
   }
   await Promise.all([swap(), client(), client(), client()])
   assert.deepEqual([...versions].sort(), [1, 2])
+})
+
+test('an alias moves to a version that has been loaded before', async (t) => {
+  const server = await modelServer(t)
+  await server.publish('job_1')
+  await server.publish('job_2')
+  await server.publish('job_3')
+  const loaded = () =>
+    server.engines.status.models
+      .filter(({ engines }) => engines > 0)
+      .map(({ serves }) => [serves.version, serves.variant])
+  const move = (method: string, path: string, body: unknown) =>
+    fetch(`${server.url}/v1/models/light/aliases/${path}`, { ...json(body), method })
+  assert.deepEqual(loaded(), [])
+  await move('PUT', 'production', { version: 2 })
+  assert.deepEqual(loaded(), [[2, 'int8']])
+  const promoted = await move('POST', 'production/promote', { version: 3, variant: 'baseline' })
+  assert.equal(promoted.status, 200)
+  assert.deepEqual(loaded().at(-1), [3, 'baseline'])
+  assert.equal((await move('PUT', 'production', { version: 9 })).status, 422)
 })
 
 /** A valid head of a PNG of 60,000 by 60,000 pixels, from a few bytes. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,10 +8,13 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import sharp from 'sharp'
+import type { ServiceError } from '../../../src/errors.ts'
 import { Engines, type EnginesOptions } from '../../../src/infer/engines.ts'
-import type { EngineModel, Verdict } from '../../../src/infer/messages.ts'
+import type { EngineModel, Question, Verdict } from '../../../src/infer/messages.ts'
 import { brightClassifier } from '../../support/bright-classifier.ts'
 import { flatImage } from '../../support/images.ts'
+import { until } from '../../support/until.ts'
 
 const never = new AbortController().signal
 
@@ -21,7 +25,9 @@ async function models(t: TestContext, count = 1): Promise<EngineModel[]> {
   for (let i = 0; i < count; i++) {
     const path = join(folder, `${i}.onnx`)
     await writeFile(path, brightClassifier())
-    made.push({ key: `model ${i}`, path, input: { size: 8, channels: 1, resize: 'stretch' } })
+    const serves = { model: `model-${i}`, version: 1, variant: 'int8' }
+    const input = { size: 8, channels: 1, resize: 'stretch' } as const
+    made.push({ key: `model ${i}`, serves, path, input })
   }
   return made
 }
@@ -32,17 +38,20 @@ function engines(t: TestContext, options: Partial<EnginesOptions> = {}): Engines
   return made
 }
 
+const classify = (
+  pool: Engines,
+  model: EngineModel,
+  questions: readonly Question[],
+  signal: AbortSignal
+): Promise<readonly Verdict[]> =>
+  pool.ask(model, questions, { signal }).then(({ verdicts }) => verdicts)
+
 const winner = (verdict: Verdict | undefined): number | string | undefined =>
-  verdict && ('code' in verdict ? verdict.code : verdict.classes[0])
+  verdict && ('code' in verdict ? verdict.code : 'classes' in verdict ? verdict.classes[0] : 'all')
 
 const refused = (code: string) => (error: unknown) => {
   assert.equal((error as { code?: string }).code, code)
   return true
-}
-
-/** Waits until `condition` holds; the test runner's own limit ends a wait in vain. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(10)
 }
 
 function isAlive(pid: number): boolean {
@@ -60,7 +69,8 @@ test('classify() answers in the order of the questions, a bad image for itself',
   const pool = engines(t)
   const [white, black] = [await flatImage(255), await flatImage(0, 'webp')]
   const questions = [white, Buffer.from('no image'), black, white.subarray(0, 60)]
-  const verdicts = await pool.classify(
+  const verdicts = await classify(
+    pool,
     model,
     questions.map((bytes) => ({ bytes, top: 2 })),
     never
@@ -81,7 +91,7 @@ test('SIGKILL of engines under load loses no request', async (t) => {
   const client = async (which: number) => {
     for (let i = 0; i < 40; i++) {
       const bytes = images[which] ?? Buffer.alloc(0)
-      const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+      const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
       const got = winner(verdict)
       assert.ok(got === which || got === 'ENGINE_CRASHED', `received ${got}`)
       served += 1
@@ -98,13 +108,30 @@ test('SIGKILL of engines under load loses no request', async (t) => {
   await Promise.all([killer(), ...[0, 1, 0, 1].map(client)])
   assert.equal(served, 160)
   assert.ok(pool.status.crashes >= 3, `${pool.status.crashes} crashes`)
-  const [verdict] = await pool.classify(
-    model,
-    [{ bytes: images[1] ?? Buffer.alloc(0), top: 1 }],
-    never
-  )
+  // Another image: one that happened to be in two engines that were killed is refused from then on.
+  const bytes = await flatImage(240)
+  const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
   assert.equal(winner(verdict), 1)
   assert.equal(pool.status.ready, true)
+})
+
+test('a caller that fills the line neither keeps another out nor waits behind itself', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { places: 16, maxBatch: 1 })
+  const bytes = await flatImage(255)
+  const order: string[] = []
+  const ask = async (caller: string) => {
+    await pool.ask(model, [{ bytes, top: 1 }], { signal: never, caller })
+    order.push(caller)
+  }
+  const many = Array.from({ length: 16 }, () => ask('many'))
+  const outcome = ask('many').catch((error: ServiceError) => error.code)
+  const few = [ask('few'), ask('few')]
+  assert.equal(await outcome, 'QUEUE_FULL')
+  await Promise.all([...many, ...few])
+  // With one engine and turns in between, both have come long before the sixteenth of the other.
+  assert.ok(order.lastIndexOf('few') < 8, order.join(' '))
 })
 
 test('an image whose engines die again and again is refused, and the model comes back', async (t) => {
@@ -112,7 +139,7 @@ test('an image whose engines die again and again is refused, and the model comes
   assert.ok(model)
   const pool = engines(t, { deadlineMs: 2000 })
   const bytes = await flatImage(255)
-  const asked = pool.classify(model, [{ bytes, top: 1 }], never).then(
+  const asked = classify(pool, model, [{ bytes, top: 1 }], never).then(
     ([verdict]) => winner(verdict),
     (error) => error.code
   )
@@ -130,9 +157,11 @@ test('an image whose engines die again and again is refused, and the model comes
   }
   assert.ok(answer === 'ENGINE_CRASHED' || answer === 'MODEL_NOT_READY', `received ${answer}`)
   assert.ok(kills >= 2)
+  // The first one may be refused for what it did.
+  const other = await flatImage(254)
   let again: unknown
   await until(() => {
-    void pool.classify(model, [{ bytes, top: 1 }], never).then(
+    void classify(pool, model, [{ bytes: other, top: 1 }], never).then(
       ([verdict]) => {
         again = winner(verdict)
       },
@@ -141,6 +170,34 @@ test('an image whose engines die again and again is refused, and the model comes
     return again !== undefined
   })
   assert.equal(again, 1)
+  assert.match(pool.status.models[0]?.lastExit ?? '', /SIGKILL/)
+})
+
+test('an image that has ended two engines is refused from then on, before it reaches a third', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const poison: unknown[] = []
+  const pool = engines(t, { onPoison: (one) => poison.push(one) })
+  const white = { bytes: await flatImage(255), top: 1 }
+  await classify(pool, model, [white], never)
+  // Large, so that there is time to end the engine that decodes it.
+  const create = { width: 5000, height: 5000, channels: 3, background: '#888' } as const
+  const large = { bytes: await sharp({ create }).png().toBuffer(), top: 1 }
+  const asked = classify(pool, model, [large], never)
+  for (const crashes of [1, 2]) {
+    await until(() => pool.status.models[0]?.waiting === 0 && pool.pids(model.key).length === 1)
+    process.kill(pool.pids(model.key)[0] ?? 0, 'SIGKILL')
+    await until(() => pool.status.crashes === crashes)
+  }
+  const [crashed] = await asked
+  assert.equal(winner(crashed), 'ENGINE_CRASHED')
+  assert.ok(crashed && !('isKnown' in crashed))
+  const sha256 = createHash('sha256').update(large.bytes).digest('hex')
+  assert.deepEqual(poison, [{ model: model.key, sha256 }])
+  const verdicts = await classify(pool, model, [white, large], never)
+  assert.deepEqual(verdicts.map(winner), [1, 'ENGINE_CRASHED'])
+  assert.ok(verdicts[1] && 'isKnown' in verdicts[1])
+  assert.equal(pool.status.crashes, 2)
 })
 
 test('close() refuses what is being answered', async (t) => {
@@ -148,8 +205,10 @@ test('close() refuses what is being answered', async (t) => {
   assert.ok(model)
   const pool = engines(t)
   const bytes = await flatImage(255)
-  await pool.classify(model, [{ bytes, top: 1 }], never)
-  const asked = pool.classify(model, [{ bytes, top: 1 }], never)
+  await classify(pool, model, [{ bytes, top: 1 }], never)
+  // So many that the first batch of them is in hand, and the last cannot be answered before the engine ends.
+  const many = Array.from({ length: 500 }, () => ({ bytes, top: 1 }))
+  const asked = classify(pool, model, many, never)
   const refusal = assert.rejects(asked, refused('SHUTTING_DOWN'))
   await pool.close()
   await refusal
@@ -161,7 +220,8 @@ test('a full line refuses with a time to come back, and frees the places of thos
   const pool = engines(t, { places: 4 })
   const bytes = await flatImage(255)
   const ask = (n: number, signal = never) =>
-    pool.classify(
+    classify(
+      pool,
       model,
       Array.from({ length: n }, () => ({ bytes, top: 1 })),
       signal
@@ -185,15 +245,15 @@ test('a model that cannot be loaded is not ready, and others are served', async 
   const broken = { ...model, key: 'broken', path: `${model.path}.gone` }
   const bytes = await flatImage(255)
   await assert.rejects(
-    pool.classify(broken, [{ bytes, top: 1 }], never),
+    classify(pool, broken, [{ bytes, top: 1 }], never),
     refused('MODEL_NOT_READY')
   )
   const misfit: EngineModel = { ...model, key: 'misfit', input: { ...model.input, size: 9 } }
-  await assert.rejects(pool.classify(misfit, [{ bytes, top: 1 }], never), (error: Error) => {
+  await assert.rejects(classify(pool, misfit, [{ bytes, top: 1 }], never), (error: Error) => {
     assert.match(error.message, /9x9x1 in .* received 8x8x1/)
     return true
   })
-  const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+  const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
   assert.equal(winner(verdict), 1)
   assert.equal(pool.status.crashes, 0)
 })
@@ -204,7 +264,7 @@ test('the least recently used model is unloaded by ending its process', async (t
   const bytes = await flatImage(255)
   const seen: number[] = []
   for (const model of [...loaded, ...loaded]) {
-    const [verdict] = await pool.classify(model, [{ bytes, top: 1 }], never)
+    const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
     assert.equal(winner(verdict), 1)
     seen.push(...pool.pids(model.key))
   }
@@ -220,7 +280,8 @@ test('models that share too few processes are all served', async (t) => {
   const bytes = await flatImage(255)
   const client = async (model: EngineModel) => {
     for (let i = 0; i < 6; i++) {
-      const verdicts = await pool.classify(
+      const verdicts = await classify(
+        pool,
         model,
         [
           { bytes, top: 1 },
@@ -239,12 +300,12 @@ test('close() refuses what waits and leaves no process', async (t) => {
   assert.ok(model)
   const pool = engines(t)
   const bytes = await flatImage(255)
-  await pool.classify(model, [{ bytes, top: 1 }], never)
+  await classify(pool, model, [{ bytes, top: 1 }], never)
   const pids = pool.pids(model.key)
   assert.equal(pids.length, 1)
   await pool.close()
   assert.deepEqual(pids.filter(isAlive), [])
-  await assert.rejects(pool.classify(model, [{ bytes, top: 1 }], never), refused('SHUTTING_DOWN'))
+  await assert.rejects(classify(pool, model, [{ bytes, top: 1 }], never), refused('SHUTTING_DOWN'))
 })
 
 test('engines end with a parent that is killed', async (t) => {

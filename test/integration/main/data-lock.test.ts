@@ -62,3 +62,12 @@ test('lockDataDir() gives the folder back, and only once', async (t) => {
   release()
   lockDataDir(dataDir, 'two')()
 })
+
+test('lockDataDir() waits, if asked to, for one that is ending', async (t) => {
+  const dataDir = await folder(t)
+  const other = await holder(t, dataDir)
+  assert.throws(() => lockDataDir(dataDir, 'the second', 50), DataDirTakenError)
+  // From outside: this process stands still meanwhile.
+  spawn('/bin/sh', ['-c', `sleep 0.2; kill -9 ${other.pid}`], { stdio: 'ignore' })
+  lockDataDir(dataDir, 'the second', 60_000)()
+})

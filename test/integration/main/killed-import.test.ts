@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { temporaryFolder } from '../../support/catalog.ts'
 import { startRedis } from '../../support/redis.ts'
+import { until } from '../../support/until.ts'
 import { shapesZip } from '../../support/whittle.ts'
 
 const script = fileURLToPath(new URL('../../../src/main/api.ts', import.meta.url))
@@ -44,21 +44,21 @@ test('an import that was killed with its api is run again at the next start', as
   form.set('file', new Blob([await shapesZip({ seed: 1, perClass: 400 })]), 'shapes.zip')
   const answer = await fetch(`${first.url}/v1/datasets`, { method: 'POST', body: form })
   assert.equal(answer.status, 202)
-  while (staged(dataDir) < 50) await sleep(5)
+  await until(() => staged(dataDir) >= 50)
   const killed = once(first.child, 'exit')
   first.child.kill('SIGKILL')
   await killed
 
   const second = await startApi(t, dataDir, redis.url)
-  let dataset = (await show(second.url)) as Record<string, unknown>
-  while (dataset.status === 'importing') {
-    await sleep(100)
+  let dataset: Record<string, unknown> = {}
+  await until(async () => {
     dataset = (await show(second.url)) as Record<string, unknown>
-  }
+    return dataset.status !== 'importing'
+  })
   const { status, images, version, error } = dataset
   assert.deepEqual([status, images, version, error], ['ready', 1200, 1, null])
   // The archive goes last, after the answer that the dataset is ready.
-  while (readdirSync(join(dataDir, 'uploads')).length > 0) await sleep(20)
+  await until(() => readdirSync(join(dataDir, 'uploads')).length === 0)
   assert.deepEqual(readdirSync(join(dataDir, 'imports')), [])
   const ended = once(second.child, 'exit')
   second.child.kill('SIGTERM')

@@ -6,9 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { consumeImports, consumeJobs } from '../../../src/queue/consumer.ts'
 import type { Dispatch } from '../../../src/queue/names.ts'
+import type { Place } from '../../../src/queue/place.ts'
 import { createProducer } from '../../../src/queue/producer.ts'
 import { startRedis } from '../../support/redis.ts'
+import { until } from '../../support/until.ts'
 
+const place = { priority: 'normal', turn: 0, begun: false } as const
 const ready = (producer: ReturnType<typeof createProducer>): Promise<void> =>
   new Promise((resolve) => producer.onReady(resolve))
 
@@ -16,9 +19,9 @@ test('dispatchJob() reaches the consumer of jobs, once for the same dispatch', a
   const redis = await startRedis(t)
   const producer = createProducer({ redisUrl: redis.url })
   await ready(producer)
-  await producer.dispatchJob('job_a', 1)
-  await producer.dispatchJob('job_a', 1)
-  await producer.dispatchJob('job_a', 2)
+  await producer.dispatchJob('job_a', 1, place)
+  await producer.dispatchJob('job_a', 1, place)
+  await producer.dispatchJob('job_a', 2, place)
   await producer.dispatchImport('ds_b', 1)
   const seen: Dispatch[] = []
   const done = new EventEmitter()
@@ -43,12 +46,12 @@ test('dispatchJob() rejects at once while Redis is away, and works when it is ba
   const producer = createProducer({ redisUrl: redis.url })
   await ready(producer)
   await redis.kill()
-  await assert.rejects(producer.dispatchJob('job_a', 1))
-  assert.equal(producer.status, 'away')
+  await assert.rejects(producer.dispatchJob('job_a', 1, place))
+  await until(() => producer.status === 'away')
   const back = ready(producer)
   await redis.start()
   await back
-  await producer.dispatchJob('job_a', 1)
+  await producer.dispatchJob('job_a', 1, place)
   const got = new EventEmitter()
   const first = once(got, 'run')
   const consumer = consumeJobs({
@@ -75,7 +78,7 @@ test('consumeJobs() goes on after an outage that outlasts its poll', async (t) =
   const back = ready(producer)
   await redis.start()
   await back
-  await producer.dispatchJob('job_c', 4)
+  await producer.dispatchJob('job_c', 4, place)
   const [dispatch] = await first
   assert.deepEqual(dispatch, { id: 'job_c', dispatch: 4 })
   await Promise.all([consumer.close(), producer.close()])
@@ -103,11 +106,80 @@ test('createProducer() starts while Redis is away', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const producer = createProducer({ redisUrl: redis.url })
-  await assert.rejects(producer.dispatchJob('job_a', 1), /Redis is away/)
+  await assert.rejects(producer.dispatchJob('job_a', 1, place), /Redis is away/)
   const back = ready(producer)
   await redis.start()
   await back
   assert.equal(producer.status, 'ready')
-  await producer.dispatchJob('job_a', 1)
+  await producer.dispatchJob('job_a', 1, place)
   await producer.close()
+})
+
+test('dispatches start by priority and turn, also when Redis was emptied in between', async (t) => {
+  const redis = await startRedis(t)
+  const producer = createProducer({ redisUrl: redis.url })
+  await ready(producer)
+  const jobs: [string, Place][] = [
+    ...Array.from({ length: 12 }, (_, turn): [string, Place] => [
+      `job_a${turn}`,
+      { priority: 'normal', turn, begun: false }
+    ]),
+    ['job_b', { priority: 'normal', turn: 2, begun: false }],
+    ['job_low', { priority: 'low', turn: 0, begun: false }],
+    ['job_high', { priority: 'high', turn: 9, begun: false }],
+    ['job_again', { priority: 'normal', turn: 2, begun: true }]
+  ]
+  const dispatchAll = async (): Promise<void> => {
+    for (const [id, place] of jobs) await producer.dispatchJob(id, 1, place)
+  }
+  await dispatchAll()
+  await redis.kill()
+  const back = ready(producer)
+  await redis.start()
+  await back
+  await dispatchAll()
+
+  const seen: string[] = []
+  const consumer = consumeJobs({
+    redisUrl: redis.url,
+    run: async ({ id }) => void seen.push(id.replace('job_', ''))
+  })
+  await until(() => seen.length === jobs.length)
+  await Promise.all([consumer.close(), producer.close()])
+  const after = Array.from({ length: 9 }, (_, i) => `a${i + 3}`)
+  assert.deepEqual(seen, ['high', 'a0', 'a1', 'again', 'a2', 'b', ...after, 'low'])
+})
+
+test('a paused consumer takes nothing new, not even what its last read brings', async (t) => {
+  const redis = await startRedis(t)
+  const producer = createProducer({ redisUrl: redis.url })
+  await ready(producer)
+  const taken: Record<string, string[]> = { paused: [], other: [] }
+  const end = new EventEmitter()
+  const ended = once(end, 'end')
+  const consumerOf = (name: string) =>
+    consumeJobs({
+      redisUrl: redis.url,
+      concurrency: 2,
+      run: async ({ id }) => {
+        taken[name]?.push(id)
+        if (id === 'job_long') await ended
+      }
+    })
+  const paused = consumerOf('paused')
+  await producer.dispatchJob('job_long', 1, place)
+  await until(() => taken.paused?.length === 1)
+  await paused.pause()
+  await producer.dispatchJob('job_next', 1, place)
+  const other = consumerOf('other')
+  await until(() => taken.other?.length === 1)
+  await paused.resume()
+  await producer.dispatchJob('job_wake', 1, place)
+  await until(() => (taken.paused?.length ?? 0) + (taken.other?.length ?? 0) === 3)
+  end.emit('end')
+  assert.deepEqual(taken.other?.[0], 'job_next')
+  await other.pause()
+  await producer.dispatchJob('job_last', 1, place)
+  await until(() => taken.paused?.at(-1) === 'job_last')
+  await Promise.all([paused.close(), other.close(), producer.close()])
 })

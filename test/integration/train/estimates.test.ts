@@ -104,3 +104,18 @@ test('estimates leave no tensors behind', async () => {
   await predict(sample)
   assert.equal(engine.tensorCount(), before)
 })
+
+test('estimates end between batches when they are told to, and leave no tensors behind', async () => {
+  const before = engine.tensorCount()
+  for (const estimate of [meanGradients, estimateBatchNorm]) {
+    let batches = 0
+    const beforeBatch = async () => {
+      if (++batches === 2) throw new Error('enough')
+    }
+    const many = labelledSource({ count: 400, size: 12, channels: 3, classes: 10 })
+    const sample = { engine, network, weights, source: many, images: 400, seed: 1, beforeBatch }
+    await assert.rejects(estimate(sample), /enough/)
+    assert.equal(batches, 2)
+  }
+  assert.equal(engine.tensorCount(), before)
+})

@@ -102,10 +102,24 @@ describe('fit()', () => {
     }
   })
 
-  test('goes on bit for bit from the state that an epoch hands out', async () => {
+  test('goes on bit for bit from the checkpoints that are due between batches and after epochs', async () => {
     const undisturbed = finished(await run())
     const states: FitState[] = []
-    await run({ onEpoch: ({ state }) => void states.push(state()) })
+    let asked = 0
+    await run({
+      isCheckpointDue: ({ epochEnded }) => epochEnded || asked++ % 6 === 0,
+      onCheckpoint: async (capture) => void states.push(capture())
+    })
+    const places = states.map(({ progress }) => [progress.updates, progress.step])
+    assert.deepEqual(places, [
+      [1, 1],
+      [4, 0],
+      [7, 3],
+      [8, 0],
+      [12, 0],
+      [13, 1],
+      [16, 0]
+    ])
     for (const state of states) {
       assert.deepEqual(finished(await run({ resume: throughJson(state) })), undisturbed)
     }
@@ -120,6 +134,34 @@ describe('fit()', () => {
     const second = await run({ teacher, resume: first.state, control: orderAt(4, 'checkpoint') })
     assert.ok(second.kind === 'checkpointed')
     assert.deepEqual(finished(await run({ teacher, resume: second.state })), undisturbed)
+  })
+
+  test('keeps the best weights through a checkpoint, also when later epochs are worse', async () => {
+    // Ever larger steps: the first epochs are the best, and the last ones undo them.
+    const wild = trainOptions({ epochs: 6, batchSize: 16, learningRate: 3 })
+    const undisturbed = finished(await run({ options: wild }))
+    assert.ok(undisturbed.best.epoch < 6, `best epoch ${undisturbed.best.epoch}`)
+    const updates = 6 * 4 - 2
+    const paused = await run({ options: wild, control: orderAt(updates, 'checkpoint') })
+    assert.ok(paused.kind === 'checkpointed')
+    assert.equal(paused.state.progress.best?.epoch, undisturbed.best.epoch)
+    const resumed = finished(await run({ options: wild, resume: throughJson(paused.state) }))
+    assert.deepEqual(resumed, undisturbed)
+  })
+
+  test('ends in the middle of a validation when told to, and goes on bit for bit', async () => {
+    const undisturbed = finished(await run())
+    for (const batch of [1, 2, 5]) {
+      let validated = 0
+      const isEnding = () => validated++ >= batch
+      const paused = await run({
+        isEnding,
+        control: () => (validated > batch ? 'checkpoint' : 'continue')
+      })
+      assert.ok(paused.kind === 'checkpointed')
+      assert.equal(paused.state.progress.step, 4, 'the epoch is still open')
+      assert.deepEqual(finished(await run({ resume: throughJson(paused.state) })), undisturbed)
+    }
   })
 
   test('refuses the state of another network', async () => {

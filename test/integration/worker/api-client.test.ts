@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Assignment } from '../../../src/contract/job.ts'
-import { ApiRefusal, createApiClient } from '../../../src/worker/api-client.ts'
+import { ApiRefusal, BrokenOff } from '../../../src/worker/api-call.ts'
+import { createApiClient } from '../../../src/worker/api-client.ts'
 
 type Handler = (request: IncomingMessage, body: Buffer, response: ServerResponse) => void
 
@@ -61,7 +62,7 @@ test('putArtifact() sends the bytes of the file and their digest', async (t) => 
     response.writeHead(204).end()
   })
   const client = createApiClient({ url, token: 'x' }).attempt(assignment, signal)
-  await client.putArtifact('a.bin', file, sha256)
+  await client.putArtifact('a.bin', { file, sha256 })
   assert.equal(received?.digest, sha256)
   assert.deepEqual(received?.body, bytes)
 })
@@ -74,7 +75,9 @@ test('an upload of a file that is gone is given up at once, not repeated', async
   })
   const client = createApiClient({ url, token: 'x' }).attempt(assignment, signal)
   const file = join(await folder(t), 'gone.safetensors')
-  await assert.rejects(client.putCheckpoint('c', file, 'f'.repeat(64)), { code: 'ENOENT' })
+  await assert.rejects(client.putCheckpoint('c', { file, sha256: 'f'.repeat(64) }), {
+    code: 'ENOENT'
+  })
   assert.equal(calls, 0)
 })
 
@@ -97,7 +100,7 @@ test('a refusal is final and carries the problem’s code', async (t) => {
     json(response, 409, { code: 'ATTEMPT_STALE', detail: 'attempt 4 is running' })
   })
   const client = createApiClient({ url, token: 'x' }).attempt(assignment, signal)
-  await assert.rejects(client.sendEvents({ events: [] }), (error) => {
+  await assert.rejects(client.sendEvents({ n: 1, events: [] }), (error) => {
     assert.ok(error instanceof ApiRefusal)
     assert.equal(error.code, 'ATTEMPT_STALE')
     assert.equal(error.status, 409)
@@ -137,6 +140,57 @@ test('downloadImages() starts again when the body breaks off', async (t) => {
   assert.equal(calls, 2)
 })
 
+test('getCheckpoint() outlasts an api that dies again and again in the middle of it', async (t) => {
+  const file = join(await folder(t), 'checkpoint-1.safetensors')
+  let calls = 0
+  const url = await fakeApi(t, (_request, _body, response) => {
+    calls += 1
+    response.writeHead(200, { 'content-length': '10' })
+    if (calls > 4) response.end('0123456789')
+    else response.write('01234', () => response.destroy())
+  })
+  const client = createApiClient({ url, token: 'x' }).attempt(assignment, signal)
+  await client.getCheckpoint('checkpoint-1.safetensors', file)
+  assert.equal(await readFile(file, 'utf8'), '0123456789')
+  assert.equal(calls, 5)
+})
+
+test('getCheckpoint() says of a file that never comes whole that it broke off', async (t) => {
+  const file = join(await folder(t), 'checkpoint-1.safetensors')
+  const url = await fakeApi(t, (_request, _body, response) => {
+    response.writeHead(200, { 'content-length': '10' })
+    response.write('01234', () => response.destroy())
+  })
+  const client = createApiClient({ url, token: 'x', patienceMs: 0 }).attempt(assignment, signal)
+  await assert.rejects(client.getCheckpoint('checkpoint-1.safetensors', file), BrokenOff)
+})
+
+test('a claim whose answer breaks off half-way is made again', async (t) => {
+  let calls = 0
+  const url = await fakeApi(t, (_request, _body, response) => {
+    calls += 1
+    if (calls > 1) return json(response, 200, { job: 'job_1', attempt: 2 })
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '99' })
+    response.write('{"job":', () => response.destroy())
+  })
+  const api = createApiClient({ url, token: 'x' })
+  const claimed = await api.claim('job_1', { dispatch: 1, worker: 'w' }, signal)
+  assert.equal(claimed?.attempt, 2)
+})
+
+test('a full disk here is final', async (t) => {
+  let calls = 0
+  const url = await fakeApi(t, (_request, _body, response) => {
+    calls += 1
+    response.end('0123456789')
+  })
+  const api = createApiClient({ url, token: 'x' })
+  // Writing to it fails as on a disk without room: full(4).
+  const downloading = api.downloadImages({ id: 'ds_1', version: 2 }, '/dev/full', signal)
+  await assert.rejects(downloading, { code: 'DISK_FULL' })
+  assert.equal(calls, 1)
+})
+
 test('an abandoned attempt ends a call that waits for the api', async () => {
   const abandoned = new AbortController()
   // Port 1 refuses every connection.
@@ -144,7 +198,7 @@ test('an abandoned attempt ends a call that waits for the api', async () => {
     assignment,
     abandoned.signal
   )
-  const call = client.sendEvents({ events: [] })
+  const call = client.sendEvents({ n: 1, events: [] })
   setTimeout(() => abandoned.abort(new Error('superseded')), 50)
   await assert.rejects(call)
 })

@@ -1,30 +1,33 @@
-/** The fallback: a whole job without TensorFlow's native library, and resumed on it bit for bit. */
+/** The fallback: a whole job without TensorFlow's native library, resumed on it, and gone on with on it. */
 import assert from 'node:assert/strict'
-import { copyFile, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import type { Recipe } from '../../../src/contract/recipe.ts'
 import {
+  artifactDigests,
   type Bench,
-  freshScratch,
+  nextAttempt,
   of,
   runTrainer,
+  smallRecipe,
   trainerBench
 } from '../../support/trainer-run.ts'
 
 const recipe: Recipe = {
-  network: { architecture: 'simple-cnn', width: 0.25, inputSize: 16 },
+  ...smallRecipe,
+  network: { ...smallRecipe.network, width: 0.25 },
   augment: [
     { op: 'rotate', degrees: 10 },
     { op: 'brightness', amount: 0.1 }
   ],
-  train: { epochs: 3, batchSize: 16, learningRate: 0.05 },
-  prune: { macs: 0.6, roundTo: 8, epochs: 1, criterion: 'taylor' },
-  quantize: { images: 64 }
+  train: { ...smallRecipe.train, epochs: 3 },
+  prune: { macs: 0.6, roundTo: 8, epochs: 1, criterion: 'taylor' }
 }
 
+const killAtCheckpoint: Parameters<typeof runTrainer>[1] = (message, trainer) => {
+  if (message.type === 'checkpoint') trainer.kill()
+}
 const onWasm = (bench: Bench, react?: Parameters<typeof runTrainer>[1]) =>
-  runTrainer(bench, react, 'wasm')
+  runTrainer(bench, react, { engine: 'wasm' })
 
 test('a job trains, prunes and quantizes on wasm, and a killed one ends with the same bytes', async (t) => {
   const undisturbed = await trainerBench(t, recipe)
@@ -39,22 +42,22 @@ test('a job trains, prunes and quantizes on wasm, and a killed one ends with the
   }
 
   const first = await trainerBench(t, recipe)
-  const killed = await onWasm(first, (message, trainer) => {
-    if (message.type === 'checkpoint') process.kill(trainer.pid, 'SIGKILL')
-  })
+  const killed = await onWasm(first, killAtCheckpoint)
   assert.equal(killed.end.signal, 'SIGKILL')
-  const [checkpoint] = of(killed.messages, 'checkpoint')
-  assert.ok(checkpoint)
-  const scratch = await freshScratch(dirname(first.paths.scratch))
-  await copyFile(join(first.paths.scratch, checkpoint.name), join(scratch, checkpoint.name))
-  const second: Bench = {
-    assignment: { ...first.assignment, attempt: 2, checkpoints: [checkpoint] },
-    paths: { ...first.paths, scratch }
-  }
+  const second = await nextAttempt(first, killed.messages)
   const again = await onWasm(second)
-  assert.equal(of(again.messages, 'metric')[0]?.metric.epoch, 2)
-  for (const file of ['baseline.onnx', 'pruned.onnx', 'int8.onnx']) {
-    const [a, b] = [undisturbed, second].map(({ paths }) => join(paths.scratch, 'artifacts', file))
-    assert.ok((await readFile(a as string)).equals(await readFile(b as string)), file)
-  }
+  assert.notEqual(of(again.messages, 'metric')[0]?.metric.epoch, 1)
+  assert.deepEqual(await artifactDigests(second), await artifactDigests(undisturbed))
+})
+
+test('a job that began on tensorflow goes on where there is only wasm, and says so', async (t) => {
+  const first = await trainerBench(t, recipe)
+  const killed = await runTrainer(first, killAtCheckpoint)
+  const second = await nextAttempt(first, killed.messages)
+  const { messages } = await onWasm(second)
+  assert.ok(of(messages, 'log').some(({ message }) => message === 'going on from a checkpoint'))
+  assert.equal(of(messages, 'done').length, 1)
+  const [here] = of(messages, 'environment')
+  assert.equal(here?.environment.engine, 'wasm')
+  assert.equal(second.assignment.environment?.engine, 'tensorflow')
 })

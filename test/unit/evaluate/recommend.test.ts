@@ -27,6 +27,7 @@ function variant(medianMs: number, wrong: number, n = 1000, noisy = false): Meas
     macs: 1,
     validation: evaluation,
     test: evaluation,
+    reference: null,
     latency: { batch: 1, threads: 1, medianMs, p90Ms: medianMs, runs: 300, noisy, machine }
   }
 }

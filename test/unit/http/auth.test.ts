@@ -15,6 +15,8 @@ test('neededScope() opens health, and asks most where things are removed', () =>
     ['GET', '/v1/jobs', 'train'],
     ['GET', '/v1/engine/', 'predict'],
     ['GET', '/problems/:code', 'predict'],
+    ['GET', '/v1/keys/', 'admin'],
+    ['POST', '/v1/keysmith', 'train'],
     ['GET', undefined, 'train']
   ] as const
   for (const [method, url, scope] of rows) {

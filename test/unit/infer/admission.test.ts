@@ -41,3 +41,63 @@ test('Admission hands out entries that want to be alone by themselves', () => {
   assert.deepEqual(line.take(9, alone), [30])
   assert.deepEqual(line.take(9, alone), [4])
 })
+
+interface Owned {
+  readonly caller: string
+  readonly n: number
+}
+const owned = (caller: string, ...numbers: number[]): Owned[] => numbers.map((n) => ({ caller, n }))
+const shared = (places: number) => new Admission<Owned>({ places, caller: ({ caller }) => caller })
+const names = (entries: readonly Owned[]) =>
+  entries.map(({ caller, n }) => `${caller}${n}`).join(' ')
+
+test('Admission lets callers take turns, and keeps the order of each', () => {
+  const line = shared(20)
+  line.admit(owned('a', 1, 2, 3, 4), 0)
+  line.admit(owned('b', 1, 2), 0)
+  assert.equal(names(line.take(3, never)), 'a1 b1 a2')
+  line.admit(owned('c', 1), 0)
+  assert.equal(names(line.take(9, never)), 'b2 a3 c1 a4')
+})
+
+test('Admission refuses a caller beyond its share, and always has room for another', () => {
+  const line = shared(4)
+  line.admit(owned('a', 1, 2, 3, 4), 0)
+  assert.throws(
+    () => line.admit(owned('a', 5), 0),
+    /at most 4 images may wait, 4 do, received 1 more/
+  )
+  line.admit(owned('b', 1, 2), 0)
+  assert.throws(() => line.admit(owned('b', 3), 0), {
+    code: 'QUEUE_FULL',
+    message: /2 of 4 places are the share of one caller while 1 others wait, 2 do, received 1 more/
+  })
+  assert.equal(line.waiting, 6)
+  line.take(9, never)
+  line.admit(owned('b', 3, 4, 5), 0)
+  line.admit(owned('b', 6), 0)
+})
+
+test('Admission gives a caller no credit for having been away', () => {
+  const line = shared(100)
+  for (let n = 1; n <= 50; n += 1) {
+    line.admit(owned('a', n), 0)
+    line.take(1, never)
+  }
+  line.admit(owned('a', 51, 52), 0)
+  line.admit(owned('b', 1, 2, 3), 0)
+  assert.equal(names(line.take(9, never)), 'a51 b1 a52 b2 b3')
+})
+
+test('Admission puts rank before turns, and what is put back before everything', () => {
+  const line = new Admission<Owned>({
+    places: 9,
+    rank: ({ n }) => (n >= 10 ? 1 : 2),
+    caller: ({ caller }) => caller
+  })
+  line.admit(owned('a', 1, 2), 0)
+  const [first] = line.take(1, never)
+  line.admit(owned('b', 10), 0)
+  line.putBack(first ? [first] : [])
+  assert.equal(names(line.take(9, never)), 'a1 b10 a2')
+})

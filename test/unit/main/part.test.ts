@@ -9,7 +9,8 @@ const log = pino({ level: 'silent' })
 function fakeProcess(starts: readonly (Error | null)[] = []) {
   const ends: ((ending: Ending) => void)[] = []
   let launched = Promise.withResolvers<number>()
-  const launch: Launch = async () => {
+  const launch: Launch = async (signal) => {
+    signal.throwIfAborted()
     const error = starts[ends.length] ?? null
     const { promise, resolve } = Promise.withResolvers<Ending>()
     ends.push(resolve)
@@ -75,8 +76,37 @@ test('Part gives up when another start cannot help', async () => {
   await kept.stop()
 })
 
-test('Part.start() rejects when the first start fails', async () => {
-  const kept = part(fakeProcess([new Error('no')]).launch)
-  await assert.rejects(kept.start(), /no/)
+test('Part.start() tries again when the process dies while it starts', async () => {
+  const { launch, ends } = fakeProcess([new Error('killed'), new Error('killed'), null])
+  const kept = part(launch)
+  await kept.start()
+  assert.equal(ends.length, 3)
   await kept.stop()
+})
+
+test('Part.start() rejects when the process never starts', async () => {
+  const never = Array.from({ length: 9 }, (_, i) => new Error(`try ${i + 1}`))
+  const { launch, ends } = fakeProcess(never)
+  const kept = part(launch)
+  await assert.rejects(kept.start(), /try 5/)
+  assert.equal(ends.length, 5)
+  await kept.stop()
+})
+
+test('Part.start() rejects at once when another start cannot help', async () => {
+  const { launch, ends } = fakeProcess([new CannotStartError('taken')])
+  const kept = part(launch)
+  await assert.rejects(kept.start(), /taken/)
+  assert.equal(ends.length, 1)
+  await kept.stop()
+})
+
+test('Part ends a first start that is between two tries when it is stopped', async () => {
+  const { launch, ends } = fakeProcess([new Error('killed')])
+  const kept = new Part({ name: 'fake', launch, log, onGivenUp: () => {}, firstPauseMs: 3_600_000 })
+  const started = kept.start()
+  await new Promise((resolve) => setImmediate(resolve))
+  await kept.stop()
+  await assert.rejects(started, { name: 'AbortError' })
+  assert.equal(ends.length, 1)
 })

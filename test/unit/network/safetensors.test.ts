@@ -38,6 +38,25 @@ describe('safetensors', () => {
     )
   })
 
+  test('carries files of any length beside tensors, and tells the two apart', () => {
+    const tensors = new Map([['a', { shape: [1], data: Float32Array.of(-0.5) }]])
+    const files = new Map([
+      ['odd', Uint8Array.of(1, 2, 255)],
+      ['empty', new Uint8Array()],
+      ['one', Uint8Array.of(7)]
+    ])
+    const bytes = writeSafetensors({ tensors, metadata: {}, files })
+    for (const given of [bytes, Buffer.from(bytes)]) {
+      const read = readSafetensors(given)
+      assert.deepEqual(read.tensors, tensors)
+      assert.deepEqual(read.files, files)
+      given.fill(0)
+      assert.deepEqual(read.files, files, 'what was read is a copy')
+    }
+    const twice = new Map([['a', Uint8Array.of(1)]])
+    assert.throws(() => writeSafetensors({ tensors, metadata: {}, files: twice }), /received a$/)
+  })
+
   test('a cut or lengthened file is refused', () => {
     fc.assert(
       fc.property(file, fc.nat(), (written, at) => {
@@ -87,7 +106,7 @@ describe('safetensors', () => {
     a: { dtype: 'F32', shape: [2], data_offsets: [0, 8], ...changes }
   })
   for (const [what, header, message] of [
-    ['another dtype', entry({ dtype: 'F16' }), /must have dtype F32, received F16/],
+    ['another dtype', entry({ dtype: 'F16' }), /must have dtype F32 or U8, received F16/],
     ['a shape that is none', entry({ shape: [-2] }), /must have a shape/],
     ['a shape of another size', entry({ shape: [3] }), /must take 12 bytes, received 8/],
     [

@@ -12,7 +12,9 @@ const facts = (more: Partial<DatasetFacts> & { perClass?: number; classCount?: n
   const classes = Array.from({ length: classCount }, (_, i) => {
     return { label: `c${i}`, train: perClass, validation: 10, test: 10 }
   })
-  return { classes, width: spread(28), height: spread(28), grey: true, ...given }
+  const images = classCount * (perClass + 20)
+  const sides = { width: spread(28), height: spread(28) }
+  return { classes, images, bytes: images * 500, ...sides, grey: true, ...given }
 }
 const limits = { memoryLimit: 8 * 2 ** 30 }
 const pointers = (recipe: Recipe, of: DatasetFacts = facts(), memoryLimit = limits.memoryLimit) =>
@@ -153,6 +155,32 @@ test('planJob() refuses a batch that does not fit the memory, with its own code'
   assert.ok(plan.estimate && plan.estimate.memoryBytes > 2 ** 31)
 })
 
+test('planJob() counts the batches of pruning and evaluating, which no recipe makes smaller', () => {
+  const asked = (prune: NonNullable<Recipe['prune']> | null, batchSize = 1): Recipe => ({
+    network: { architecture: 'resnet-cifar', inputSize: 64 },
+    train: { batchSize },
+    prune
+  })
+  const most = (recipe: Recipe, more = {}) => {
+    const { estimate } = planJob(recipe, facts(more), { memoryLimit: 2 ** 40 })
+    return { stage: estimate?.memoryStage, bytes: estimate?.memoryBytes ?? 0 }
+  }
+  const evaluated = most(asked(null))
+  const pruned = most(asked({ criterion: 'l2' }))
+  const sampled = most(asked({ criterion: 'taylor' }))
+  const trained = most(asked({ criterion: 'taylor' }, 256))
+  assert.deepEqual(
+    [evaluated, pruned, sampled, trained].map(({ stage }) => stage),
+    ['evaluate', 'prune', 'prune', 'train']
+  )
+  assert.ok(evaluated.bytes < pruned.bytes && pruned.bytes < sampled.bytes)
+  assert.ok(most(asked({ criterion: 'taylor' }), { perClass: 2 }).bytes < sampled.bytes)
+  const plan = planJob(asked({ criterion: 'taylor' }), facts(), { memoryLimit: sampled.bytes - 1 })
+  assert.equal(plan.code, 'MEMORY_ESTIMATE_EXCEEDED')
+  assert.equal(plan.faults[0]?.pointer, '/recipe/network/inputSize')
+  assert.match(plan.faults[0]?.detail ?? '', /^Cannot prune a network of this size: about \d+ MiB/)
+})
+
 test('planJob() refuses training that would never end', () => {
   const recipe: Recipe = {
     network: { architecture: 'resnet-cifar', depth: 110, width: 8, inputSize: 256 },
@@ -185,4 +213,31 @@ test('planJob() makes of any dataset a recipe that fits its own schema and has n
     ),
     { numRuns: 60 }
   )
+})
+
+test('planJob() refuses a job whose files could never be stored, and names what it would take', () => {
+  const asked = { network: { architecture: 'resnet-cifar', depth: 20, width: 4 } } as const
+  const estimate = planJob(asked, facts(), limits).estimate
+  assert.ok(estimate !== null)
+  const fits = { ...limits, storageLimit: estimate.storedBytes }
+  assert.equal(planJob(asked, facts(), fits).code, null)
+  const { code, faults } = planJob(asked, facts(), { ...fits, storageLimit: fits.storageLimit - 1 })
+  assert.equal(code, 'DISK_ESTIMATE_EXCEEDED')
+  assert.deepEqual(
+    faults.map(({ pointer }) => pointer),
+    ['/recipe/network']
+  )
+  assert.match(faults[0]?.detail ?? '', /Cannot store a network of this size: about \d+ MiB/)
+})
+
+test('planJob() estimates the disk of a job from its images, its pack and its weights', () => {
+  const asked = { network: { inputSize: 28 }, quantize: null } as const
+  const small = planJob(asked, facts({ bytes: 0 }), limits).estimate
+  const more = planJob(asked, facts({ bytes: 1000 }), limits).estimate
+  const deeper = planJob(asked, facts({ images: 2200 }), limits).estimate
+  assert.ok(small && more && deeper)
+  assert.equal(more.diskBytes - small.diskBytes, 1000)
+  assert.ok(deeper.diskBytes - small.diskBytes > 1000 * 28 * 28)
+  assert.ok(small.diskBytes > small.storedBytes)
+  assert.ok(small.storedBytes > 3 * 4 * small.parameters)
 })
