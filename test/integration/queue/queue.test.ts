@@ -1,23 +1,51 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { consumeImports, consumeJobs } from '../../../src/queue/consumer.ts'
 import type { Dispatch } from '../../../src/queue/names.ts'
 import type { Place } from '../../../src/queue/place.ts'
-import { createProducer } from '../../../src/queue/producer.ts'
-import { startRedis } from '../../support/redis.ts'
+import { createProducer, type Producer } from '../../../src/queue/producer.ts'
+import { type RedisServer, startRedis } from '../../support/redis.ts'
 import { until } from '../../support/until.ts'
 
 const place = { priority: 'normal', turn: 0, begun: false } as const
-const ready = (producer: ReturnType<typeof createProducer>): Promise<void> =>
+const ready = (producer: Producer): Promise<void> =>
   new Promise((resolve) => producer.onReady(resolve))
 
-test('dispatchJob() reaches the consumer of jobs, once for the same dispatch', async (t) => {
+interface Scene {
+  readonly redis: RedisServer
+  /** One that has not reached Redis yet. */
+  produce(): Producer
+  /** Closed with the test, however it ends: what keeps a connection open keeps the process alive. */
+  closing<T extends { close(): Promise<void> }>(resource: T): T
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  const resources: { close(): Promise<void> }[] = []
+  // Before Redis's own hook, since these run in order and BullMQ closes with its server.
+  t.after(() => Promise.all(resources.map((resource) => resource.close())))
   const redis = await startRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const closing: Scene['closing'] = (resource) => {
+    resources.push(resource)
+    return resource
+  }
+  return { redis, closing, produce: () => closing(createProducer({ redisUrl: redis.url })) }
+}
+
+/** Redis dies and comes back empty. A producer notices its end later than the process that waited for it. */
+async function restart(redis: RedisServer, producer: Producer): Promise<void> {
+  await redis.kill()
+  await until(() => producer.status === 'away')
+  await redis.start()
+  await ready(producer)
+}
+
+test('dispatchJob() reaches the consumer of jobs, once for the same dispatch', async (t) => {
+  const { redis, closing, produce } = await scene(t)
+  const producer = produce()
   await ready(producer)
   await producer.dispatchJob('job_a', 1, place)
   await producer.dispatchJob('job_a', 1, place)
@@ -30,10 +58,9 @@ test('dispatchJob() reaches the consumer of jobs, once for the same dispatch', a
     if (seen.length === 3) done.emit('three')
   }
   const finished = once(done, 'three')
-  const jobs = consumeJobs({ redisUrl: redis.url, run })
-  const imports = consumeImports({ redisUrl: redis.url, run })
+  closing(consumeJobs({ redisUrl: redis.url, run }))
+  closing(consumeImports({ redisUrl: redis.url, run }))
   await finished
-  await Promise.all([jobs.close(), imports.close(), producer.close()])
   assert.deepEqual(seen.map(({ id, dispatch }) => `${id}-${dispatch}`).toSorted(), [
     'ds_b-1',
     'job_a-1',
@@ -42,8 +69,8 @@ test('dispatchJob() reaches the consumer of jobs, once for the same dispatch', a
 })
 
 test('dispatchJob() rejects at once while Redis is away, and works when it is back', async (t) => {
-  const redis = await startRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const { redis, closing, produce } = await scene(t)
+  const producer = produce()
   await ready(producer)
   await redis.kill()
   await assert.rejects(producer.dispatchJob('job_a', 1, place))
@@ -54,23 +81,26 @@ test('dispatchJob() rejects at once while Redis is away, and works when it is ba
   await producer.dispatchJob('job_a', 1, place)
   const got = new EventEmitter()
   const first = once(got, 'run')
-  const consumer = consumeJobs({
-    redisUrl: redis.url,
-    run: async (dispatch) => void got.emit('run', dispatch)
-  })
+  closing(
+    consumeJobs({
+      redisUrl: redis.url,
+      run: async (dispatch) => void got.emit('run', dispatch)
+    })
+  )
   const [dispatch] = await first
   assert.deepEqual(dispatch, { id: 'job_a', dispatch: 1 })
-  await Promise.all([consumer.close(), producer.close()])
 })
 
 test('consumeJobs() goes on after an outage that outlasts its poll', async (t) => {
-  const redis = await startRedis(t)
+  const { redis, closing, produce } = await scene(t)
   const got = new EventEmitter()
-  const consumer = consumeJobs({
-    redisUrl: redis.url,
-    run: async (dispatch) => void got.emit('run', dispatch)
-  })
-  const producer = createProducer({ redisUrl: redis.url })
+  closing(
+    consumeJobs({
+      redisUrl: redis.url,
+      run: async (dispatch) => void got.emit('run', dispatch)
+    })
+  )
+  const producer = produce()
   await ready(producer)
   await redis.kill()
   await sleep(6500)
@@ -81,7 +111,6 @@ test('consumeJobs() goes on after an outage that outlasts its poll', async (t) =
   await producer.dispatchJob('job_c', 4, place)
   const [dispatch] = await first
   assert.deepEqual(dispatch, { id: 'job_c', dispatch: 4 })
-  await Promise.all([consumer.close(), producer.close()])
 })
 
 test('consumeJobs() closes while Redis dies, at whatever moment', async (t) => {
@@ -103,21 +132,20 @@ test('consumeJobs() closes while Redis dies, at whatever moment', async (t) => {
 })
 
 test('createProducer() starts while Redis is away', async (t) => {
-  const redis = await startRedis(t)
+  const { redis, produce } = await scene(t)
   await redis.kill()
-  const producer = createProducer({ redisUrl: redis.url })
+  const producer = produce()
   await assert.rejects(producer.dispatchJob('job_a', 1, place), /Redis is away/)
   const back = ready(producer)
   await redis.start()
   await back
   assert.equal(producer.status, 'ready')
   await producer.dispatchJob('job_a', 1, place)
-  await producer.close()
 })
 
 test('dispatches start by priority and turn, also when Redis was emptied in between', async (t) => {
-  const redis = await startRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const { redis, closing, produce } = await scene(t)
+  const producer = produce()
   await ready(producer)
   const jobs: [string, Place][] = [
     ...Array.from({ length: 12 }, (_, turn): [string, Place] => [
@@ -133,39 +161,39 @@ test('dispatches start by priority and turn, also when Redis was emptied in betw
     for (const [id, place] of jobs) await producer.dispatchJob(id, 1, place)
   }
   await dispatchAll()
-  await redis.kill()
-  const back = ready(producer)
-  await redis.start()
-  await back
+  await restart(redis, producer)
   await dispatchAll()
 
   const seen: string[] = []
-  const consumer = consumeJobs({
-    redisUrl: redis.url,
-    run: async ({ id }) => void seen.push(id.replace('job_', ''))
-  })
+  closing(
+    consumeJobs({
+      redisUrl: redis.url,
+      run: async ({ id }) => void seen.push(id.replace('job_', ''))
+    })
+  )
   await until(() => seen.length === jobs.length)
-  await Promise.all([consumer.close(), producer.close()])
   const after = Array.from({ length: 9 }, (_, i) => `a${i + 3}`)
   assert.deepEqual(seen, ['high', 'a0', 'a1', 'again', 'a2', 'b', ...after, 'low'])
 })
 
 test('a paused consumer takes nothing new, not even what its last read brings', async (t) => {
-  const redis = await startRedis(t)
-  const producer = createProducer({ redisUrl: redis.url })
+  const { redis, closing, produce } = await scene(t)
+  const producer = produce()
   await ready(producer)
   const taken: Record<string, string[]> = { paused: [], other: [] }
   const end = new EventEmitter()
   const ended = once(end, 'end')
   const consumerOf = (name: string) =>
-    consumeJobs({
-      redisUrl: redis.url,
-      concurrency: 2,
-      run: async ({ id }) => {
-        taken[name]?.push(id)
-        if (id === 'job_long') await ended
-      }
-    })
+    closing(
+      consumeJobs({
+        redisUrl: redis.url,
+        concurrency: 2,
+        run: async ({ id }) => {
+          taken[name]?.push(id)
+          if (id === 'job_long') await ended
+        }
+      })
+    )
   const paused = consumerOf('paused')
   await producer.dispatchJob('job_long', 1, place)
   await until(() => taken.paused?.length === 1)
@@ -181,5 +209,4 @@ test('a paused consumer takes nothing new, not even what its last read brings', 
   await other.pause()
   await producer.dispatchJob('job_last', 1, place)
   await until(() => taken.paused?.at(-1) === 'job_last')
-  await Promise.all([paused.close(), other.close(), producer.close()])
 })
