@@ -1,8 +1,8 @@
 /** One inference of the Open Inference Protocol, from the request's body to the bytes of the answer. */
 import type { FastifyRequest } from 'fastify'
 import type { ServedVariant } from '../catalog/served-models.ts'
-import type { Answer, AskOptions, Priority } from '../infer/lane.ts'
 import type { Verdict } from '../infer/messages.ts'
+import type { Answer, AskOptions, Priority } from '../infer/request.ts'
 import { imagesOf } from '../oip/images.ts'
 import { invalid } from '../oip/invalid.ts'
 import { outputTensor, type Row, wantedOutput } from '../oip/outputs.ts'

@@ -8,8 +8,9 @@
  */
 import type { Seen } from '../contract/sketch.ts'
 import { Engine, type EngineEnd } from './engine.ts'
-import { type Answer, type AskOptions, Lane, shuttingDown } from './lane.ts'
+import { Lane, shuttingDown } from './lane.ts'
 import type { EngineModel, Question } from './messages.ts'
+import type { Answer, AskOptions } from './request.ts'
 import { type ModelStatistics, Statistics } from './statistics.ts'
 
 export interface EnginesOptions {

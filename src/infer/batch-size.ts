@@ -1,0 +1,48 @@
+/** How many of the images that wait go together, and whether they may wait for more. Pure: the clock is `lane.ts`'s. */
+
+export interface BatchRules {
+  /** Images that one run may take. */
+  readonly maxBatch: number
+  /** How long an image may wait for others while an engine is idle. */
+  readonly maxDelayMs: number
+}
+
+/** How a model stands at a moment. */
+export interface Backlog {
+  /** Images that wait. */
+  readonly waiting: number
+  /** Engines that are idle, the one that takes the batch included. */
+  readonly idle: number
+  /** All engines of the model but the one that takes the batch, also those that are busy or load. */
+  readonly others: number
+  /** What an image takes in an engine; 0 when unknown. */
+  readonly imageMs: number
+}
+
+/** A batch that takes no longer is always worth it: asking an engine costs a tenth of it. */
+const shortBatchMs = 2
+
+/** Images that the next batch takes: no more than its engine's part of those that are idle. */
+export function batchSize(backlog: Backlog, rules: BatchRules): number {
+  const share = Math.ceil(backlog.waiting / backlog.idle)
+  return Math.min(share, largest(backlog, rules))
+}
+
+/** Whether a batch that may fill has no reason to wait any longer, whatever the clock says. */
+export function isFilled(waiting: number, { maxBatch }: BatchRules): boolean {
+  return waiting >= maxBatch
+}
+
+/**
+ * Half of what each of the others would get of the line (guided self-scheduling, Polychronopoulos and Kuck
+ * 1987), or all that come together in a short while. All of a batch are answered when its last one is, so a
+ * batch is small while the line is short; a long line is worked off in large ones. An engine that is
+ * alone takes all it may.
+ */
+function largest({ waiting, others, imageMs }: Backlog, rules: BatchRules): number {
+  const { maxBatch, maxDelayMs } = rules
+  if (maxDelayMs > 0 || imageMs === 0) return maxBatch
+  const part = others === 0 ? maxBatch : Math.ceil(waiting / (2 * others))
+  const short = Math.floor(shortBatchMs / imageMs)
+  return Math.max(1, Math.min(maxBatch, Math.max(part, short)))
+}
