@@ -10,9 +10,12 @@ import { type Static, Type } from 'typebox'
 import Value from 'typebox/value'
 import { type ConfiguredKey, readKeys } from './contract/configured-key.ts'
 import { webhookSecretPattern, webhookTargets } from './contract/delivery.ts'
+import { readPreferredSizes } from './contract/preferred-sizes.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const engines = ['auto', 'tensorflow', 'wasm'] as const
+/** Images that a batch may be set to take. */
+const largestOfAll = 64
 const count = (maximum: number, byDefault: number, description: string) =>
   Type.Integer({ minimum: 0, maximum, default: byDefault, description })
 
@@ -96,7 +99,7 @@ export const Settings = Type.Object({
   WHITTLE_MAX_BATCH: Type.Integer({
     default: 8,
     minimum: 1,
-    maximum: 64,
+    maximum: largestOfAll,
     description: 'Images that one run of a model may take at most'
   }),
   WHITTLE_MAX_DELAY_MS: Type.Integer({
@@ -105,6 +108,11 @@ export const Settings = Type.Object({
     maximum: 1000,
     description:
       'Milliseconds that an image may wait for others to fill a batch while a process is idle; more than 0 seldom pays on a CPU'
+  }),
+  WHITTLE_PREFERRED_BATCH_SIZES: Type.String({
+    default: '',
+    description:
+      'Sizes, separated by commas, each from 1 to `WHITTLE_MAX_BATCH`: a batch that may fill goes as soon as it has one of them, any other is rounded down to one; empty for none'
   }),
   WHITTLE_QUEUE_LIMIT: Type.Integer({
     minimum: 1,
@@ -201,6 +209,8 @@ export interface Config {
   readonly engines: number
   readonly maxBatch: number
   readonly maxDelayMs: number
+  /** Ascending. */
+  readonly preferredBatchSizes: readonly number[]
   readonly queueLimit: number
   readonly driftWindow: number
   readonly rememberDays: number
@@ -258,13 +268,23 @@ export function readConfig(env: Environment, required: readonly Setting[] = []):
   ]
   const { keys, faults: keyFaults } = readKeys(String(settings.WHITTLE_API_KEYS))
   faults.push(...keyFaults.map((fault) => `WHITTLE_API_KEYS ${fault}`))
+  const preferred = readPreferredSizes(
+    String(settings.WHITTLE_PREFERRED_BATCH_SIZES),
+    largestBatch(settings)
+  )
+  faults.push(...preferred.faults.map((fault) => `WHITTLE_PREFERRED_BATCH_SIZES ${fault}`))
   if (!isLoopback(settings.WHITTLE_HOST) && keys.length === 0) {
     faults.push(
       `WHITTLE_HOST must be a loopback address unless WHITTLE_API_KEYS is set, received "${settings.WHITTLE_HOST}"`
     )
   }
   if (faults.length > 0) throw new ConfigError(faults)
-  return toConfig(settings, keys)
+  return toConfig(settings, { apiKeys: keys, preferredBatchSizes: preferred.sizes })
+}
+
+/** As it is set; where that is itself a fault, as it may be at most, so that no second fault follows. */
+function largestBatch({ WHITTLE_MAX_BATCH: set }: Settings): number {
+  return Value.Check(Settings.properties.WHITTLE_MAX_BATCH, set) ? set : largestOfAll
 }
 
 /** Whether an address is one that only this machine can reach. */
@@ -299,7 +319,10 @@ export function expectation(schema: object): string {
   return pattern === undefined ? 'a text' : `a text that matches ${pattern}`
 }
 
-function toConfig(settings: Settings, apiKeys: readonly ConfiguredKey[]): Config {
+function toConfig(
+  settings: Settings,
+  { apiKeys, preferredBatchSizes }: Pick<Config, 'apiKeys' | 'preferredBatchSizes'>
+): Config {
   return Object.freeze({
     host: settings.WHITTLE_HOST,
     port: settings.WHITTLE_PORT,
@@ -320,6 +343,7 @@ function toConfig(settings: Settings, apiKeys: readonly ConfiguredKey[]): Config
     engines: settings.WHITTLE_ENGINES,
     maxBatch: settings.WHITTLE_MAX_BATCH,
     maxDelayMs: settings.WHITTLE_MAX_DELAY_MS,
+    preferredBatchSizes: Object.freeze(preferredBatchSizes),
     queueLimit: settings.WHITTLE_QUEUE_LIMIT,
     driftWindow: settings.WHITTLE_DRIFT_WINDOW,
     rememberDays: settings.WHITTLE_REMEMBER_DAYS,

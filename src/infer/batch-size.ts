@@ -5,6 +5,20 @@ export interface BatchRules {
   readonly maxBatch: number
   /** How long an image may wait for others while an engine is idle. */
   readonly maxDelayMs: number
+  /**
+   * Sizes from 1 to `maxBatch`, ascending, that batches should have; Triton's `preferred_batch_size`.
+   *
+   * - While images may wait for others (`maxDelayMs` > 0), a batch goes as soon as the line fills one of them,
+   *   and takes the largest that the line fills. A line that fills none goes when it has `maxBatch` images, or
+   *   when its oldest one has waited for `maxDelayMs`, and then at the size it has.
+   * - Otherwise (`maxDelayMs` = 0) the size that follows from the line is rounded down to the largest of them
+   *   that is not greater; it stays as it is where all are greater.
+   *
+   * An image that is asked once more goes alone in any case.
+   *
+   * @default none
+   */
+  readonly preferredSizes?: readonly number[]
 }
 
 /** How a model stands at a moment. */
@@ -24,13 +38,21 @@ const shortBatchMs = 2
 
 /** Images that the next batch takes: no more than its engine's part of those that are idle. */
 export function batchSize(backlog: Backlog, rules: BatchRules): number {
-  const share = Math.ceil(backlog.waiting / backlog.idle)
-  return Math.min(share, largest(backlog, rules))
+  const { waiting, idle } = backlog
+  const filled = largestPreferred(waiting, rules)
+  // What has waited to fill is not shared out again.
+  if (rules.maxDelayMs > 0 && filled !== undefined) return filled
+  const size = Math.min(Math.ceil(waiting / idle), largest(backlog, rules))
+  return largestPreferred(size, rules) ?? size
 }
 
 /** Whether a batch that may fill has no reason to wait any longer, whatever the clock says. */
-export function isFilled(waiting: number, { maxBatch }: BatchRules): boolean {
-  return waiting >= maxBatch
+export function isFilled(waiting: number, rules: BatchRules): boolean {
+  return waiting >= rules.maxBatch || largestPreferred(waiting, rules) !== undefined
+}
+
+function largestPreferred(most: number, { preferredSizes = [] }: BatchRules): number | undefined {
+  return preferredSizes.findLast((size) => size <= most)
 }
 
 /**

@@ -24,6 +24,8 @@ export interface EnginesOptions {
   readonly maxBatch?: number
   /** How long an image may wait for others to fill a batch, in milliseconds. @default 0 */
   readonly maxDelayMs?: number
+  /** Sizes that batches should have, ascending, from 1 to `maxBatch`. @default none */
+  readonly preferredSizes?: readonly number[]
   /** A request that is not answered by then is refused. @default 30 000 */
   readonly deadlineMs?: number
   /** Told of every engine that ended unasked. */
@@ -72,6 +74,7 @@ export class Engines {
       places: 128,
       maxBatch: 8,
       maxDelayMs: 0,
+      preferredSizes: [],
       deadlineMs: 30_000,
       onCrash: () => {},
       onSeen: () => {},
@@ -81,10 +84,10 @@ export class Engines {
     this.#startSpare()
   }
 
-  /** Engines that a model gets at most, and how long its images may wait for others. */
-  get instances(): { readonly engines: number; readonly maxDelayMs: number } {
-    const { perModel: engines, maxDelayMs } = this.#options
-    return { engines, maxDelayMs }
+  /** Engines that a model gets at most, how long its images may wait for others, and for how many. */
+  get instances() {
+    const { perModel: engines, maxDelayMs, preferredSizes } = this.#options
+    return { engines, maxDelayMs, preferredSizes }
   }
 
   /** Images that one run of a model is given at most. */
@@ -174,12 +177,13 @@ export class Engines {
   #lane(model: EngineModel): Lane {
     const known = this.#lanes.get(model.key)
     if (known) return known
-    const { perModel, places, maxBatch, maxDelayMs, deadlineMs } = this.#options
+    const { perModel, places, maxBatch, maxDelayMs, preferredSizes, deadlineMs } = this.#options
     const lane = new Lane(model, {
       maxEngines: perModel,
       places,
       maxBatch,
       maxDelayMs,
+      preferredSizes,
       deadlineMs,
       statistics: this.#statistics,
       acquire: () => this.#acquire(lane),

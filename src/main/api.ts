@@ -226,12 +226,20 @@ function startEngines(
   config: Config,
   { log, drift }: { readonly log: Logger; readonly drift: Drift }
 ): Engines {
-  const { engines, queueLimit, maxBatch, maxDelayMs } = config
+  const { engines, queueLimit, maxBatch, maxDelayMs, preferredBatchSizes } = config
   const cores = availableParallelism()
   const perModel = engines > 0 ? engines : enginesFor(cores)
   const chosenBy = engines > 0 ? 'WHITTLE_ENGINES' : `${cores} cores`
   log.info(
-    { perModel, chosenBy, threads: 1, maxBatch, maxDelayMs, places: queueLimit },
+    {
+      perModel,
+      chosenBy,
+      threads: 1,
+      maxBatch,
+      maxDelayMs,
+      preferredBatchSizes,
+      places: queueLimit
+    },
     'inference processes of a model at most'
   )
   return new Engines({
@@ -239,6 +247,7 @@ function startEngines(
     places: queueLimit,
     maxBatch,
     maxDelayMs,
+    preferredSizes: preferredBatchSizes,
     onSeen: (model, seen) => drift.observe(model, seen),
     onCrash: (crash) => log.error(crash, 'inference process ended unasked'),
     onPoison: (poison) => log.error(poison, 'image refused from now on: it ended two processes')

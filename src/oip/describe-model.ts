@@ -28,11 +28,13 @@ interface Instances {
   readonly engines: number
   /** How long an image may wait for others to fill a batch. */
   readonly maxDelayMs: number
+  /** Sizes that batches should have; may be none. */
+  readonly preferredSizes: readonly number[]
 }
 
 export const modelConfiguration = (
   { name, input, output }: DescribedModel,
-  { engines, maxDelayMs }: Instances
+  { engines, maxDelayMs, preferredSizes }: Instances
 ) => ({
   name,
   platform: 'onnxruntime_onnx',
@@ -50,6 +52,7 @@ export const modelConfiguration = (
     }
   ],
   dynamic_batching: {
+    ...(preferredSizes.length > 0 ? { preferred_batch_size: preferredSizes } : {}),
     max_queue_delay_microseconds: 1000 * maxDelayMs,
     priority_levels: 3,
     default_priority_level: 2

@@ -123,3 +123,16 @@ test('isLoopback() knows the loopback names and no other', () => {
   for (const host of ['0.0.0.0', '::', '10.0.0.1', '127.evil.example', '1127.0.0.1'])
     assert.ok(!isLoopback(host), host)
 })
+
+test('preferred sizes of batches are distinct, within the largest batch, and come out ascending', () => {
+  const name = 'WHITTLE_PREFERRED_BATCH_SIZES'
+  assert.deepEqual(readConfig({}).preferredBatchSizes, [])
+  assert.deepEqual(readConfig({ [name]: '8, 2,4' }).preferredBatchSizes, [2, 4, 8])
+  for (const text of ['9', '0', '2,2', '2,', '-1', '1.5', 'two']) {
+    assert.deepEqual(faultsOf({ [name]: text }), [
+      `${name} must be distinct integers from 1 to 8, the largest batch, separated by commas, received "${text}"`
+    ])
+  }
+  assert.deepEqual(faultsOf({ [name]: '16', WHITTLE_MAX_BATCH: '16' }), [])
+  assert.equal(faultsOf({ [name]: '16', WHITTLE_MAX_BATCH: 'many' }).length, 1)
+})

@@ -75,6 +75,14 @@ test('the configuration tells the delay and the processes that are set', async (
   const config = (await (await fetch(`${server.url}/v2/models/light/config`)).json()) as Json
   assert.equal(config.dynamic_batching.max_queue_delay_microseconds, 5000)
   assert.equal(config.instance_group[0].count, 2)
+  assert.ok(!('preferred_batch_size' in config.dynamic_batching))
+})
+
+test('the configuration tells the preferred sizes of batches where some are set', async (t) => {
+  const server = await modelServer(t, { preferredSizes: [2, 4] })
+  await server.publish('job_1')
+  const config = (await (await fetch(`${server.url}/v2/models/light/config`)).json()) as Json
+  assert.deepEqual(config.dynamic_batching.preferred_batch_size, [2, 4])
 })
 
 test('timing is told on request; priority and timeout are kept', async (t) => {

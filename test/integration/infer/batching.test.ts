@@ -87,6 +87,35 @@ test('a batch that is full goes at once, however long images may wait for others
   )
 })
 
+test('a batch goes as soon as it has a preferred size, and what is left waits for more', async (t) => {
+  const options = { maxBatch: 8, maxDelayMs: 600_000, preferredSizes: [2, 5] }
+  const { pool, model } = await serving(t, options)
+  await pool.load(model)
+  const ask = (value: number) => pool.ask(model, [pixels(value)], { signal })
+  const first = Array.from({ length: 2 }, (_, i) => ask(100 + i))
+  const third = ask(120)
+  for (const { batch } of await Promise.all(first)) assert.equal(batch, 2)
+  // It waits for another, for as long as ten minutes.
+  assert.equal(pool.status.models[0]?.waiting, 1)
+  for (const { batch } of await Promise.all([third, ask(140)])) assert.equal(batch, 2)
+  const six = Array.from({ length: 6 }, (_, i) => pixels(100 + i))
+  const together = pool.ask(model, six, { signal })
+  const { batch } = (await Promise.all([together, ask(160)]))[0]
+  assert.equal(batch, 5)
+  const sizes = pool.statistics[0]?.batches.map(({ size }) => size)
+  assert.deepEqual(sizes?.sort(), [2, 5])
+})
+
+test('without a delay batches are rounded down to a preferred size', async (t) => {
+  const { pool, model } = await serving(t, { maxBatch: 8, preferredSizes: [3] })
+  await pool.load(model)
+  const { verdicts, batch } = await pool.ask(model, Array(7).fill(pixels(100)), { signal })
+  for (const verdict of verdicts) assertOwn(verdict, 100)
+  assert.equal(batch, 3)
+  const sizes = pool.statistics[0]?.batches.map(({ size }) => size)
+  assert.deepEqual(sizes?.sort(), [1, 3])
+})
+
 test('an image does not wait for others for longer than it may', async (t) => {
   const { pool, model } = await serving(t, { maxBatch: 8, maxDelayMs: 20 })
   const { batch, queueMs } = await pool.ask(model, [pixels(100)], { signal })

@@ -1,0 +1,84 @@
+/** A lane before engines that are stand-ins: what they are asked, and when. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Engine } from '../../../src/infer/engine.ts'
+import { Lane } from '../../../src/infer/lane.ts'
+import type { EngineModel, Question } from '../../../src/infer/messages.ts'
+import { Statistics } from '../../../src/infer/statistics.ts'
+import { until } from '../../support/until.ts'
+
+const model: EngineModel = {
+  key: 'm',
+  serves: { model: 'm', version: 1, variant: 'int8' },
+  path: 'm.onnx',
+  input: { size: 8, channels: 1, resize: 'stretch' }
+}
+const question: Question = { bytes: new Uint8Array(), top: 1 }
+const { signal } = new AbortController()
+
+/** Loads when it is told to, and answers at once. */
+function standIn() {
+  const loading = Promise.withResolvers<void>()
+  const warmedUpTo: number[] = []
+  const asked: number[] = []
+  const engine = {
+    isUsable: true,
+    ended: new Promise<never>(() => {}),
+    kill() {},
+    load(_: EngineModel, maxBatch: number) {
+      warmedUpTo.push(maxBatch)
+      return loading.promise
+    },
+    async classify(questions: readonly Question[]) {
+      asked.push(questions.length)
+      return {
+        verdicts: questions.map(() => ({ classes: [0], scores: [1] })),
+        seen: questions.map(() => null),
+        times: { inputMs: 0, inferMs: 1000, outputMs: 0 }
+      }
+    }
+  }
+  return { engine: engine as Partial<Engine> as Engine, loaded: loading.resolve, warmedUpTo, asked }
+}
+
+function lane(engine: Engine, preferredSizes: readonly number[], maxDelayMs: number): Lane {
+  return new Lane(model, {
+    places: 100,
+    maxBatch: 8,
+    maxDelayMs,
+    preferredSizes,
+    maxEngines: 1,
+    deadlineMs: 60_000,
+    statistics: new Statistics(),
+    acquire: () => engine,
+    mustYield: () => false,
+    onFree() {},
+    onEnd() {},
+    onSeen() {},
+    onPoison() {}
+  })
+}
+
+test('every size up to the largest batch is warmed up before the first batch of a preferred one', async () => {
+  const { engine, loaded, warmedUpTo, asked } = standIn()
+  const answer = lane(engine, [3], 0).ask(Array(7).fill(question), { signal })
+  await until(() => warmedUpTo.length > 0)
+  assert.deepEqual([warmedUpTo, asked], [[8], []])
+  loaded()
+  await answer
+  assert.deepEqual(asked, [3, 3, 1])
+})
+
+test('what has waited while the engine was loaded goes at the largest preferred size it fills', async () => {
+  const { engine, loaded, asked } = standIn()
+  const busy = lane(engine, [2, 5], 600_000)
+  const answer = busy.ask(Array(7).fill(question), { signal })
+  loaded()
+  await answer
+  assert.deepEqual(asked, [5, 2])
+  const odd = busy.ask([question], { signal })
+  assert.equal(busy.waiting, 1)
+  busy.close()
+  await assert.rejects(odd, { code: 'SHUTTING_DOWN' })
+  assert.deepEqual(asked, [5, 2])
+})
