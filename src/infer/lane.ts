@@ -427,6 +427,7 @@ export class Lane {
     const left = this.#resumeAt - performance.now()
     return new ServiceError('MODEL_NOT_READY', {
       detail: this.#loadFault?.detail ?? reason,
+      isCrowdedOut: this.engines.length + this.#failures === 0 && this.#loadFault === undefined,
       retryAfter: Math.max(1, Math.ceil(left / 1000))
     })
   }

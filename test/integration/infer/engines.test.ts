@@ -258,6 +258,57 @@ test('a model that cannot be loaded is not ready, and others are served', async 
   assert.equal(pool.status.crashes, 0)
 })
 
+test('only a model that others leave no engine to is said to be crowded out', async (t) => {
+  const [busy, model] = await models(t, 2)
+  assert.ok(busy && model)
+  const pool = engines(t, { processes: 1 })
+  const questions = [{ bytes: await flatImage(255), top: 1 }]
+  const crowdedOut = async (asked: EngineModel): Promise<boolean> => {
+    const error = await pool.ask(asked, questions, { signal: never, deadlineMs: 50 }).then(
+      () => assert.fail('it was answered'),
+      (error: ServiceError) => error
+    )
+    assert.equal(error.code, 'MODEL_NOT_READY')
+    return error.isCrowdedOut
+  }
+  const broken = { ...model, key: 'broken', path: `${model.path}.gone` }
+  // Without a deadline of its own: the file is to be refused, however long that takes.
+  await assert.rejects(pool.ask(broken, questions, { signal: never }), { isCrowdedOut: false })
+  await classify(pool, busy, questions, never)
+  for (const pid of pool.pids(busy.key)) process.kill(pid, 'SIGSTOP')
+  const hanging = classify(pool, busy, questions, never)
+  hanging.catch(() => {})
+  assert.equal(await crowdedOut(model), true)
+  // What is known of its file is not forgotten for want of an engine.
+  assert.equal(await crowdedOut(broken), false)
+})
+
+test('a model whose engines keep ending is not said to be crowded out', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { deadlineMs: 2000 })
+  let error: ServiceError | undefined
+  // Each time another image: one that has ended two engines is refused without one.
+  for (let grey = 0; error === undefined; grey += 1) {
+    const questions = [{ bytes: await flatImage(grey), top: 1 }]
+    let isSettled = false
+    const asked = pool
+      .ask(model, questions, { signal: never })
+      .catch((thrown) => {
+        error = thrown
+      })
+      .finally(() => {
+        isSettled = true
+      })
+    while (!isSettled) {
+      for (const pid of pool.pids(model.key).filter(isAlive)) process.kill(pid, 'SIGKILL')
+      await sleep(1)
+    }
+    await asked
+  }
+  assert.deepEqual([error?.code, error?.isCrowdedOut], ['MODEL_NOT_READY', false])
+})
+
 test('the least recently used model is unloaded by ending its process', async (t) => {
   const loaded = await models(t, 3)
   const pool = engines(t, { processes: 2 })
