@@ -11,7 +11,7 @@ import type { Blobs } from '../blob/blobs.ts'
 import type { CatalogTransaction } from '../catalog/database.ts'
 import { readVersion } from '../catalog/models.ts'
 import type { Catalog } from '../catalog/open.ts'
-import { publishVersion } from '../catalog/publish-version.ts'
+import { type Publication, publishVersion } from '../catalog/publish-version.ts'
 import type { Artifact, ModelVersion } from '../contract/model.ts'
 import type { ModelImportFields, ProbedModel } from '../contract/model-import.ts'
 import type { Latency, VariantName, VersionReport } from '../contract/report.ts'
@@ -33,6 +33,10 @@ export interface ModelImportsOptions {
     readonly runs: number
     readonly signal: AbortSignal
   }) => Promise<Record<string, Latency>>
+  /** Called before the version is published, and waited for. */
+  readonly warmUp: (
+    next: Pick<Publication, 'model' | 'alias' | 'report' | 'artifacts'>
+  ) => Promise<void>
   /** Removes those of these contents that no row names. */
   readonly tidy: (contents: readonly string[]) => Promise<void>
 }
@@ -132,7 +136,7 @@ interface Finished {
 
 /** Stores the files and writes the version; what is not referred to in the end is removed again. */
 async function publish(
-  { db, blobs, quotas, tidy }: ModelImportsOptions,
+  { db, blobs, quotas, warmUp, tidy }: ModelImportsOptions,
   { sent, path, report }: Finished
 ): Promise<ModelVersion> {
   const { model, owner, said, labels, admit, signal, remember } = sent
@@ -141,10 +145,13 @@ async function publish(
     { file: 'source.onnx', data: () => createReadStream(sent.file.path) },
     { file: `${said.variant}.onnx`, data: () => createReadStream(path) }
   ]
+  const alias = said.alias ?? null
   const artifacts: Artifact[] = []
   const store = async (): Promise<ModelVersion> => {
     const next = files[artifacts.length]
     if (next === undefined) {
+      signal.throwIfAborted()
+      await warmUp({ model, alias, report, artifacts })
       signal.throwIfAborted()
       return db.transaction().execute(write)
     }
@@ -154,7 +161,6 @@ async function publish(
     })
   }
   const write = async (trx: CatalogTransaction): Promise<ModelVersion> => {
-    const alias = said.alias ?? null
     const made = { job: null, dataset: null, model, report, artifacts, alias, owner }
     const version = await publishVersion(trx, made)
     await quotas.assertStored(trx, owner, sum(artifacts))
