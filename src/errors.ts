@@ -113,6 +113,8 @@ interface ServiceErrorOptions {
   readonly errors?: readonly Fault[]
   /** Seconds after which a retry may succeed; becomes `Retry-After`. */
   readonly retryAfter?: number
+  /** Whether nothing is wrong with what was asked for: others have taken all there is. @default false */
+  readonly isCrowdedOut?: boolean
   readonly cause?: unknown
 }
 
@@ -123,13 +125,16 @@ export class ServiceError extends Error {
   readonly detail: string
   readonly errors: readonly Fault[] | undefined
   readonly retryAfter: number | undefined
+  readonly isCrowdedOut: boolean
 
-  constructor(code: ErrorCode, { detail, errors, retryAfter, cause }: ServiceErrorOptions) {
+  constructor(code: ErrorCode, options: ServiceErrorOptions) {
+    const { detail, errors, retryAfter, isCrowdedOut = false, cause } = options
     super(`${code}: ${detail}`, cause === undefined ? undefined : { cause })
     this.code = code
     this.detail = detail
     this.errors = errors
     this.retryAfter = retryAfter
+    this.isCrowdedOut = isCrowdedOut
   }
 
   get status(): number {

@@ -6,6 +6,7 @@
  */
 import type { EvaluationItem, EvaluationReport, EvaluationResult } from '../contract/evaluation.ts'
 import type { VersionEvaluationSpec } from '../contract/job.ts'
+import type { TraceContext } from '../contract/trace.ts'
 import { ServiceError } from '../errors.ts'
 import type { CatalogTransaction } from './database.ts'
 import { createJob, type JobRow, type NewJob } from './jobs.ts'
@@ -16,14 +17,16 @@ export interface NewEvaluation {
   readonly planned: NewJob
   readonly judged: Pick<JudgedVersion, 'modelId' | 'version'>
   readonly owner: string | null
+  /** Of the request that asks for it; undefined where nothing is traced. */
+  readonly trace: TraceContext | undefined
 }
 
 /** Stores an evaluation's job; from then on its version cannot be deleted. */
 export async function createEvaluation(
   trx: CatalogTransaction,
-  { planned, judged, owner }: NewEvaluation
+  { planned, judged, owner, trace }: NewEvaluation
 ): Promise<JobRow> {
-  const job = await createJob(trx, { ...planned, owner })
+  const job = await createJob(trx, { ...planned, owner, trace })
   const { modelId: model_id, version } = judged
   const row = { job_id: job.id, model_id, version, report: null }
   await trx.insertInto('evaluations').values(row).execute()

@@ -61,6 +61,7 @@ import { predictionRoutes } from './routes/predictions.ts'
 import { storageRoutes } from './routes/storage.ts'
 import { workerRoutes } from './routes/workers.ts'
 import { validatorCompiler } from './validation.ts'
+import { warmPublication } from './warm-publication.ts'
 
 export interface AppDeps {
   readonly db: Catalog
@@ -135,6 +136,7 @@ export async function buildApp(deps: AppDeps, options: AppOptions): Promise<Fast
     modelImports: createModelImports({
       ...deps,
       maxBatch: () => engines.maxBatch,
+      warmUp: (next) => warmPublication(next, { ...deps, models }, app.log),
       tidy: (contents) => dispatcher.tidy(contents)
     }),
     maxModelBytes: Math.min(foreignLimits.fileBytes, options.maxUploadBytes),
@@ -164,6 +166,7 @@ export async function buildApp(deps: AppDeps, options: AppOptions): Promise<Fast
   app.register(internalRoutes, {
     ...deps,
     metrics,
+    models,
     workerToken: options.workerToken,
     datasetManifest: (id, version) => datasetManifest(db, id, version),
     prefix: '/internal/v1'

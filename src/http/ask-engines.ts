@@ -75,8 +75,8 @@ const isCrash = (verdict: Verdict): boolean =>
   'code' in verdict && verdict.code === 'ENGINE_CRASHED' && verdict.isKnown === undefined
 
 /**
- * A model that cannot be loaded, keeps ending or is too slow for our deadline has failed. A full line, the
- * end of the service and a deadline of the caller's own are not the model's doing.
+ * A model that cannot be loaded, keeps ending or is too slow for our deadline has failed. A full line, places
+ * that other models have taken, the end of the service and a deadline of the caller's own are not its doing.
  */
 export function isOurs(
   error: unknown,
@@ -84,5 +84,6 @@ export function isOurs(
 ): true | null {
   if (!(error instanceof ServiceError)) return true
   if (error.code === 'QUEUE_FULL' || error.code === 'SHUTTING_DOWN') return null
+  if (error.isCrowdedOut) return null
   return deadlineMs === undefined ? true : null
 }

@@ -1,7 +1,7 @@
 /** Loading what an alias is about to point at, so that the traffic finds it warmed up. */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Blobs } from '../blob/blobs.ts'
-import type { ServedModels } from '../catalog/served-models.ts'
+import type { ServedModels, ServedVariant } from '../catalog/served-models.ts'
 import type { AliasTarget } from '../contract/model.ts'
 import { ServiceError } from '../errors.ts'
 import type { Engines } from '../infer/engines.ts'
@@ -28,19 +28,37 @@ export async function warmTargets(
   log: FastifyBaseLogger
 ): Promise<void> {
   if (!models.isOn(model)) return
+  const warm = ({ version, variant }: AliasTarget): Promise<void> => {
+    const choose = () => served.resolve(model, { version, variant })
+    return warmVariant({ model, version, choose }, { engines, blobs }, log)
+  }
+  await withinPatience(Promise.all(targets.map(warm)))
+}
+
+interface ToWarm extends Pick<ServedVariant, 'model' | 'version'> {
+  readonly choose: () => Promise<ServedVariant>
+}
+
+/** Has an engine hold one variant; that it cannot be loaded now is logged. */
+export async function warmVariant(
+  { model, version, choose }: ToWarm,
+  { engines, blobs }: Pick<WarmDeps, 'engines' | 'blobs'>,
+  log: FastifyBaseLogger
+): Promise<void> {
+  try {
+    await engines.load(engineModel(await choose(), blobs))
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error
+    log.warn({ model, version, code: error.code }, 'not warmed up: it takes over cold')
+  }
+}
+
+/** Waits for `warming`, but not for longer than traffic may be kept from moving. */
+export async function withinPatience(warming: Promise<unknown>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, longestMs)
-  const warm = async ({ version, variant }: AliasTarget): Promise<void> => {
-    try {
-      const chosen = await served.resolve(model, { version, variant })
-      await engines.load(engineModel(chosen, blobs))
-    } catch (error) {
-      if (!(error instanceof ServiceError)) throw error
-      log.warn({ model, version, code: error.code }, 'not warmed up: it takes over cold')
-    }
-  }
   try {
-    await Promise.race([Promise.all(targets.map(warm)), late])
+    await Promise.race([warming, late])
   } finally {
     clearTimeout(timer)
   }

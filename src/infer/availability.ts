@@ -58,18 +58,28 @@ export class Availability {
     this.#pause(brokenMs)
   }
 
-  /** MODEL_NOT_READY, with what is wrong with the file if something is, else with `reason`. */
-  notReady(reason: string): ServiceError {
+  /**
+   * MODEL_NOT_READY, with what is wrong with the file if something is, else with `reason`.
+   *
+   * A model without an engine of which nothing bad is known has been crowded out by others.
+   */
+  notReady(reason: string, { loading = 0 } = {}): ServiceError {
     return new ServiceError('MODEL_NOT_READY', {
       detail: this.#loadFault?.detail ?? reason,
+      isCrowdedOut: loading + this.#failures === 0 && this.#loadFault === undefined,
       retryAfter: Math.max(1, Math.ceil(this.#leftMs / 1000))
     })
   }
 
-  /** What a request is told that nobody has answered for `afterMs`. */
-  tooLate(afterMs: number, { hadEngine }: { readonly hadEngine: boolean }): ServiceError {
+  /** What a request is told that nobody of so many engines has answered for `afterMs`. */
+  tooLate(
+    afterMs: number,
+    { loaded, loading }: { readonly loaded: number; readonly loading: number }
+  ): ServiceError {
     const seconds = afterMs / 1000
-    if (!hadEngine) return this.notReady(`Cannot predict: no engine was ready within ${seconds} s`)
+    if (loaded === 0) {
+      return this.notReady(`Cannot predict: no engine was ready within ${seconds} s`, { loading })
+    }
     const detail = `Cannot answer in time: the deadline is ${seconds} s`
     return new ServiceError('DEADLINE_EXCEEDED', { detail })
   }

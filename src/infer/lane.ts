@@ -315,8 +315,10 @@ export class Lane {
   }
 
   #tooLate(afterMs: number): ServiceError {
-    const hadEngine = this.#idle.length + this.#busy.size > 0
-    return this.#availability.tooLate(afterMs, { hadEngine })
+    return this.#availability.tooLate(afterMs, {
+      loaded: this.#idle.length + this.#busy.size,
+      loading: this.#loading.size
+    })
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * Takes models made elsewhere: read and tried in a process of their own, measured, and published.
  *
- * One at a time, since each may take gigabytes of memory while it is tried. Nothing is published of what
- * fails on the way, nor of a request whose sender has gone.
+ * One at a time, since each may take gigabytes of memory while it is tried; a few may wait. Nothing is
+ * published of what fails on the way, nor of a request whose sender has gone.
  */
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
@@ -11,10 +11,11 @@ import type { Blobs } from '../blob/blobs.ts'
 import type { CatalogTransaction } from '../catalog/database.ts'
 import { readVersion } from '../catalog/models.ts'
 import type { Catalog } from '../catalog/open.ts'
-import { publishVersion } from '../catalog/publish-version.ts'
+import { type Publication, publishVersion } from '../catalog/publish-version.ts'
 import type { Artifact, ModelVersion } from '../contract/model.ts'
 import type { ModelImportFields, ProbedModel } from '../contract/model-import.ts'
 import type { Latency, VariantName, VersionReport } from '../contract/report.ts'
+import { ServiceError } from '../errors.ts'
 import { runProber } from '../foreign/run-prober.ts'
 import type { Quotas } from './quotas.ts'
 import { Turns } from './turns.ts'
@@ -32,6 +33,10 @@ export interface ModelImportsOptions {
     readonly runs: number
     readonly signal: AbortSignal
   }) => Promise<Record<string, Latency>>
+  /** Called before the version is published, and waited for. */
+  readonly warmUp: (
+    next: Pick<Publication, 'model' | 'alias' | 'report' | 'artifacts'>
+  ) => Promise<void>
   /** Removes those of these contents that no row names. */
   readonly tidy: (contents: readonly string[]) => Promise<void>
 }
@@ -55,6 +60,13 @@ export interface SentModel {
 
 export interface ModelImports {
   /**
+   * Holds a place while `work` receives a model and has it taken. To be asked before anything is read: who
+   * has sent gigabytes is not refused for want of a place any more.
+   *
+   * @throws ServiceError QUEUE_FULL
+   */
+  inPlace<T>(work: () => Promise<T>): Promise<T>
+  /**
    * Publishes a model as the next version of its name.
    *
    * @throws ServiceError MODEL_INVALID, MODEL_UNSUPPORTED, MODEL_LIMIT, REQUEST_INVALID (what was said does not
@@ -65,13 +77,27 @@ export interface ModelImports {
 
 /** As jobs have their variants measured, but fewer runs: somebody waits for the answer. */
 const latencyOrder = { batch: 1, threads: 1, runs: 100 } as const
+/** Models that are received, wait, are tried or measured, all together: each has its files on the disk. */
+const places = 8
+/** A guess: a model is tried and measured in a few seconds, and all are waiting. */
+const retryAfter = 10
 /** What the wrapped file has that the sent one has not: a few nodes. Names get a prefix as well. */
 const wrappingShare = { factor: 1.1, bytes: 65_536 } as const
 
 export function createModelImports(options: ModelImportsOptions): ModelImports {
   const { maxBatch, measureLatency } = options
   const turns = new Turns(1)
+  let taken = 0
   return {
+    async inPlace(work) {
+      if (taken >= places) throw full()
+      taken += 1
+      try {
+        return await work()
+      } finally {
+        taken -= 1
+      }
+    },
     async take(sent) {
       const { file, folder, labels, said, signal } = sent
       const { input, outputs, output, variant } = said
@@ -94,6 +120,13 @@ export function createModelImports(options: ModelImportsOptions): ModelImports {
   }
 }
 
+function full(): ServiceError {
+  return new ServiceError('QUEUE_FULL', {
+    detail: `Cannot take the model: at most ${places} may be under way, received one more`,
+    retryAfter
+  })
+}
+
 interface Finished {
   readonly sent: SentModel
   /** Of the wrapped file. */
@@ -103,7 +136,7 @@ interface Finished {
 
 /** Stores the files and writes the version; what is not referred to in the end is removed again. */
 async function publish(
-  { db, blobs, quotas, tidy }: ModelImportsOptions,
+  { db, blobs, quotas, warmUp, tidy }: ModelImportsOptions,
   { sent, path, report }: Finished
 ): Promise<ModelVersion> {
   const { model, owner, said, labels, admit, signal, remember } = sent
@@ -112,10 +145,13 @@ async function publish(
     { file: 'source.onnx', data: () => createReadStream(sent.file.path) },
     { file: `${said.variant}.onnx`, data: () => createReadStream(path) }
   ]
+  const alias = said.alias ?? null
   const artifacts: Artifact[] = []
   const store = async (): Promise<ModelVersion> => {
     const next = files[artifacts.length]
     if (next === undefined) {
+      signal.throwIfAborted()
+      await warmUp({ model, alias, report, artifacts })
       signal.throwIfAborted()
       return db.transaction().execute(write)
     }
@@ -125,7 +161,6 @@ async function publish(
     })
   }
   const write = async (trx: CatalogTransaction): Promise<ModelVersion> => {
-    const alias = said.alias ?? null
     const made = { job: null, dataset: null, model, report, artifacts, alias, owner }
     const version = await publishVersion(trx, made)
     await quotas.assertStored(trx, owner, sum(artifacts))

@@ -51,12 +51,13 @@ export async function evaluationRoutes(instance: FastifyInstance, deps: Evaluati
       const { name: model, version } = request.params
       const spec = { ...request.body, model, version }
       const planned = await planner.planEvaluation(spec, await judgedVersion(db, model, version))
+      const trace = request.span?.context
       return queueJob({ request, reply }, deps, {
         async confirm(trx) {
           await planner.confirm(trx, planned)
           return judgedVersion(trx, model, version)
         },
-        create: (trx, owner, judged) => createEvaluation(trx, { planned, judged, owner })
+        create: (trx, owner, judged) => createEvaluation(trx, { planned, judged, owner, trace })
       })
     }
   )

@@ -1,9 +1,16 @@
 /** `/internal/v1/jobs`: what workers say about the jobs they hold (contract/internal.ts). */
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Blobs } from '../../blob/blobs.ts'
-import { beat, claimJob, fenced, recordEvents, secondsLeft } from '../../catalog/job-attempts.ts'
+import {
+  type AttemptRef,
+  beat,
+  claimJob,
+  fenced,
+  recordEvents,
+  secondsLeft
+} from '../../catalog/job-attempts.ts'
 import { decisionsOf, environmentOf } from '../../catalog/job-environment.ts'
 import { jobArtifacts, jobCheckpoints } from '../../catalog/job-files.ts'
 import { settleAttempt } from '../../catalog/job-outcome.ts'
@@ -13,14 +20,14 @@ import { evaluationTask } from '../../catalog/judged-version.ts'
 import type { Catalog } from '../../catalog/open.ts'
 import { Claim, EventBatch, Heartbeat, Outcome } from '../../contract/internal.ts'
 import type { Assignment } from '../../contract/job.ts'
+import type { PublishedReport } from '../../contract/report.ts'
 import { ServiceError } from '../../errors.ts'
 import type { Dispatcher } from '../../service/dispatcher.ts'
 import type { JobPlanner } from '../../service/job-planner.ts'
 import type { Metrics } from '../../service/metrics.ts'
+import { type WarmPublicationDeps, warmPublication } from '../warm-publication.ts'
 
-export interface InternalJobOptions {
-  readonly db: Catalog
-  readonly blobs: Blobs
+export interface InternalJobOptions extends WarmPublicationDeps {
   readonly dispatcher: Dispatcher
   readonly planner: Pick<JobPlanner, 'allowance'>
   readonly metrics: Metrics
@@ -70,6 +77,8 @@ export async function internalJobRoutes(instance: FastifyInstance, options: Inte
     { bodyLimit: outcomeLimit, schema: { hide: true, params: JobPath, body: Outcome } },
     async (request) => {
       const attempt = attemptOf(request)
+      await warmOutcome({ ...attempt, outcome: request.body }, options, request.log)
+      // Read after the wait, or an outcome that came twice meanwhile would be counted twice.
       const before = await getJob(db, attempt.id)
       const job = await settleAttempt(db, attempt, request.body)
       // The same outcome may come twice: its first answer was lost.
@@ -84,6 +93,30 @@ export async function internalJobRoutes(instance: FastifyInstance, options: Inte
       return { state: job.state, ...version }
     }
   )
+}
+
+interface Reported extends AttemptRef {
+  readonly outcome: Outcome
+}
+
+/**
+ * Warms up what a completed attempt is about to publish. This decides nothing about the attempt: one that is
+ * superseded, or whose job is to be given up, is only not warmed up for, and is judged in the transaction. The
+ * worker goes on sending signs of life until it is answered, so the wait does not cost it the job.
+ */
+async function warmOutcome(
+  { id, attempt, outcome }: Reported,
+  deps: WarmPublicationDeps,
+  log: FastifyBaseLogger
+): Promise<void> {
+  if (outcome.kind !== 'completed') return
+  const job = await getJob(deps.db, id)
+  if (job.state !== 'running' || job.attempt !== attempt || job.kind !== 'train') return
+  if (job.order === 'cancel') return
+  const { model, alias } = job
+  const report = outcome.report as PublishedReport
+  const next = { model, alias, report, artifacts: await jobArtifacts(deps.db, id) }
+  await warmPublication(next, deps, log)
 }
 
 /**
@@ -136,10 +169,7 @@ async function present<T extends { readonly sha256: string }>(
 }
 
 /** The attempt that a request speaks for: the job of its address and the fencing token. */
-export function attemptOf(request: FastifyRequest): {
-  readonly id: string
-  readonly attempt: number
-} {
+export function attemptOf(request: FastifyRequest): AttemptRef {
   const { id } = request.params as { id: string }
   const given = request.headers['whittle-attempt']
   if (typeof given === 'string' && /^[1-9]\d{0,8}$/.test(given))

@@ -76,35 +76,37 @@ export async function modelImportRoutes(
     async (request, reply) => {
       const owner = request.caller?.id ?? null
       const model = request.params.name
+      const isAnswered = request.idempotency?.reservation.kind === 'answered'
       // Before much is read; but a first answer is given again whatever has changed since.
-      if (request.idempotency?.reservation.kind !== 'answered')
-        await quotas.assertRoom(owner, announcedBytes(request))
-      return withStaging(request, options, async ({ folder, rules }) => {
-        const upload = await readUpload(request, {
-          ...rules,
-          ...modelFormRules,
-          maxBytesPerFile: maxModelBytes
+      if (!isAnswered) await quotas.assertRoom(owner, announcedBytes(request))
+      const receive = () =>
+        withStaging(request, options, async ({ folder, rules }) => {
+          const upload = await readUpload(request, {
+            ...rules,
+            ...modelFormRules,
+            maxBytesPerFile: maxModelBytes
+          })
+          const files = upload.files.map(({ field, sha256 }) => [field, sha256]).sort()
+          const payload = { fields: Object.fromEntries(upload.fields), files }
+          if (await request.settleIdempotency(payload, reply)) return reply
+          const { file, labels, said } = await readModelForm(upload)
+          waitPatiently(request)
+          const locationOf = (version: number) => `/v1/models/${model}/versions/${version}`
+          const version = await modelImports.take({
+            model,
+            owner,
+            labels,
+            said,
+            file,
+            folder,
+            admit: rules.admit,
+            signal: gone(reply),
+            remember: (trx, body) =>
+              request.rememberAnswer(trx, { status: 201, location: locationOf(body.version), body })
+          })
+          return reply.code(201).header('location', locationOf(version.version)).send(version)
         })
-        const files = upload.files.map(({ field, sha256 }) => [field, sha256]).sort()
-        const payload = { fields: Object.fromEntries(upload.fields), files }
-        if (await request.settleIdempotency(payload, reply)) return reply
-        const { file, labels, said } = await readModelForm(upload)
-        waitPatiently(request)
-        const locationOf = (version: number) => `/v1/models/${model}/versions/${version}`
-        const version = await modelImports.take({
-          model,
-          owner,
-          labels,
-          said,
-          file,
-          folder,
-          admit: rules.admit,
-          signal: gone(reply),
-          remember: (trx, body) =>
-            request.rememberAnswer(trx, { status: 201, location: locationOf(body.version), body })
-        })
-        return reply.code(201).header('location', locationOf(version.version)).send(version)
-      })
+      return isAnswered ? receive() : modelImports.inPlace(receive)
     }
   )
 }

@@ -5,6 +5,7 @@ import Value from 'typebox/value'
 import { publishVersion } from '../../../src/catalog/publish-version.ts'
 import type { EvaluationReport } from '../../../src/contract/evaluation.ts'
 import { Assignment, Job } from '../../../src/contract/job.ts'
+import { noTracing, type Tracing } from '../../../src/trace/tracing.ts'
 import { type ApiApp, addVersion, apiApp, readyDataset } from '../../support/api-app.ts'
 import { brightClassifier } from '../../support/bright-classifier.ts'
 import { fakeWorker } from '../../support/fake-worker.ts'
@@ -19,8 +20,12 @@ interface Scene extends ApiApp {
 }
 
 /** An api with model `digits` (classes a, b and spare) and dataset `digits` (classes a and b). */
-async function scene(t: TestContext, labels = ['a', 'spare', 'b']): Promise<Scene> {
-  const api = await apiApp(t)
+async function scene(
+  t: TestContext,
+  labels = ['a', 'spare', 'b'],
+  changes: Parameters<typeof apiApp>[2] = {}
+): Promise<Scene> {
+  const api = await apiApp(t, {}, changes)
   await readyDataset(api)
   const artifacts = await Promise.all(
     ['baseline', 'int8'].map(async (variant) => ({
@@ -113,6 +118,16 @@ test('an evaluation goes the whole way of a job, and its report is its result', 
     [item.job, item.dataset.name, item.dataset.version, item.state, item.split, item.accuracy],
     [id, 'digits', 1, 'completed', 'test', { baseline: estimate }]
   )
+})
+
+test('an evaluation goes on in the trace of the request that asked for it', async (t) => {
+  const context = { traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` }
+  const span = { ...noTracing.start(''), context, traceId: '1'.repeat(32) }
+  const tracing: Tracing = { ...noTracing, isOn: true, start: () => span }
+  const api = await scene(t, undefined, { tracing })
+  const { body } = await api.post({ dataset: 'digits' })
+  const assignment = await fakeWorker(api.app).claim(body.id, 1)
+  assert.deepEqual(assignment.trace, context)
 })
 
 test('evaluations are listed in pages, newest first', async (t) => {

@@ -97,17 +97,22 @@ test('SIGKILL of engines under load loses no request', async (t) => {
       served += 1
     }
   }
+  // One that is dead already may be in the list still, and killing it again is no crash.
+  const killed = new Set<number>()
+  const victim = () => pool.pids(model.key).find((pid) => !killed.has(pid) && isAlive(pid))
   const killer = async () => {
     for (let kills = 0; kills < 4; kills++) {
       const before = served
-      await until(() => served >= Math.min(before + 20, 150) && pool.pids(model.key).length > 0)
-      const [pid] = pool.pids(model.key)
-      if (pid !== undefined && isAlive(pid)) process.kill(pid, 'SIGKILL')
+      await until(() => served >= Math.min(before + 20, 150) && victim() !== undefined)
+      const pid = victim() ?? 0
+      killed.add(pid)
+      process.kill(pid, 'SIGKILL')
     }
   }
   await Promise.all([killer(), ...[0, 1, 0, 1].map(client)])
   assert.equal(served, 160)
-  assert.ok(pool.status.crashes >= 3, `${pool.status.crashes} crashes`)
+  assert.equal(killed.size, 4)
+  await until(() => pool.status.crashes === killed.size)
   // Another image: one that happened to be in two engines that were killed is refused from then on.
   const bytes = await flatImage(240)
   const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
@@ -256,6 +261,57 @@ test('a model that cannot be loaded is not ready, and others are served', async 
   const [verdict] = await classify(pool, model, [{ bytes, top: 1 }], never)
   assert.equal(winner(verdict), 1)
   assert.equal(pool.status.crashes, 0)
+})
+
+test('only a model that others leave no engine to is said to be crowded out', async (t) => {
+  const [busy, model] = await models(t, 2)
+  assert.ok(busy && model)
+  const pool = engines(t, { processes: 1 })
+  const questions = [{ bytes: await flatImage(255), top: 1 }]
+  const crowdedOut = async (asked: EngineModel): Promise<boolean> => {
+    const error = await pool.ask(asked, questions, { signal: never, deadlineMs: 50 }).then(
+      () => assert.fail('it was answered'),
+      (error: ServiceError) => error
+    )
+    assert.equal(error.code, 'MODEL_NOT_READY')
+    return error.isCrowdedOut
+  }
+  const broken = { ...model, key: 'broken', path: `${model.path}.gone` }
+  // Without a deadline of its own: the file is to be refused, however long that takes.
+  await assert.rejects(pool.ask(broken, questions, { signal: never }), { isCrowdedOut: false })
+  await classify(pool, busy, questions, never)
+  for (const pid of pool.pids(busy.key)) process.kill(pid, 'SIGSTOP')
+  const hanging = classify(pool, busy, questions, never)
+  hanging.catch(() => {})
+  assert.equal(await crowdedOut(model), true)
+  // What is known of its file is not forgotten for want of an engine.
+  assert.equal(await crowdedOut(broken), false)
+})
+
+test('a model whose engines keep ending is not said to be crowded out', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { deadlineMs: 2000 })
+  let error: ServiceError | undefined
+  // Each time another image: one that has ended two engines is refused without one.
+  for (let grey = 0; error === undefined; grey += 1) {
+    const questions = [{ bytes: await flatImage(grey), top: 1 }]
+    let isSettled = false
+    const asked = pool
+      .ask(model, questions, { signal: never })
+      .catch((thrown) => {
+        error = thrown
+      })
+      .finally(() => {
+        isSettled = true
+      })
+    while (!isSettled) {
+      for (const pid of pool.pids(model.key).filter(isAlive)) process.kill(pid, 'SIGKILL')
+      await sleep(1)
+    }
+    await asked
+  }
+  assert.deepEqual([error?.code, error?.isCrowdedOut], ['MODEL_NOT_READY', false])
 })
 
 test('the least recently used model is unloaded by ending its process', async (t) => {

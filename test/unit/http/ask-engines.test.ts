@@ -18,7 +18,7 @@ test("hasFailed() lets bad images and known killers say nothing against the mode
   assert.equal(hasFailed([answered, crashed]), true)
 })
 
-test("isOurs() leaves out a full line, the service's end and a caller's own deadline", () => {
+test("isOurs() leaves out a full line, places taken by others, the service's end and a caller's own deadline", () => {
   const cases: readonly (readonly [ErrorCode, number | undefined, true | null])[] = [
     ['MODEL_NOT_READY', undefined, true],
     ['DEADLINE_EXCEEDED', undefined, true],
@@ -30,5 +30,7 @@ test("isOurs() leaves out a full line, the service's end and a caller's own dead
     const options = deadlineMs === undefined ? {} : { deadlineMs }
     assert.equal(isOurs(new ServiceError(code, { detail: '' }), options), expected, code)
   }
+  const crowdedOut = new ServiceError('MODEL_NOT_READY', { detail: '', isCrowdedOut: true })
+  assert.equal(isOurs(crowdedOut, {}), null)
   assert.equal(isOurs(new Error('too few verdicts'), { deadlineMs: 1 }), true)
 })
