@@ -6,7 +6,8 @@
  *
  * REQUESTS is a file of whole requests, each behind its length as uint32: they are sent in turn, from
  * where the process number says. In the open loop a request's time begins when it was due, not when a
- * connection was free. Prints JSON: answers by status, and the times of answers 200 in microseconds.
+ * connection was free. Prints JSON: answers by status, and in microseconds the longest time of each
+ * status, of the first and the later answers of connections, and the times of answers 200.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,6 +36,7 @@ typedef struct {
 typedef struct {
   int fd;
   int busy;
+  int greeted;
   double since;
   const Request *request;
   uint32_t sent;
@@ -58,6 +60,7 @@ static int port;
 static double *times;
 static size_t time_count, time_room;
 static long statuses[600];
+static double longest[600], longest_first, longest_later;
 static long broken;
 
 static double now(void) {
@@ -101,6 +104,7 @@ static void open_connection(Connection *c) {
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   fcntl(c->fd, F_SETFL, O_NONBLOCK);
   c->busy = 0;
+  c->greeted = 0;
   watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
 
@@ -131,10 +135,17 @@ static void ask(Connection *c, double since) {
 
 static void answered(Connection *c) {
   c->busy = 0;
-  if (c->status > 0 && c->status < 600) statuses[c->status]++;
+  double time = now() - c->since;
+  double *longest_such = c->greeted ? &longest_later : &longest_first;
+  if (time > *longest_such) *longest_such = time;
+  c->greeted = 1;
+  if (c->status > 0 && c->status < 600) {
+    statuses[c->status]++;
+    if (time > longest[c->status]) longest[c->status] = time;
+  }
   if (c->status != 200) return;
   if (time_count == time_room) times = realloc(times, (time_room = time_room * 2 + 4096) * sizeof(double));
-  times[time_count++] = now() - c->since;
+  times[time_count++] = time;
 }
 
 static void parse_head(Connection *c) {
@@ -273,7 +284,11 @@ int main(int argc, char **argv) {
   int first = 1;
   for (int s = 0; s < 600; s++)
     if (statuses[s]) printf("%s\"%d\":%ld", first ? "" : ",", s, statuses[s]), first = 0;
-  printf("},\"timesUs\":[");
+  printf("},\"longestUs\":{");
+  first = 1;
+  for (int s = 0; s < 600; s++)
+    if (statuses[s]) printf("%s\"%d\":%.0f", first ? "" : ",", s, longest[s] * 1e6), first = 0;
+  printf("},\"longestFirstUs\":%.0f,\"longestLaterUs\":%.0f,\"timesUs\":[", longest_first * 1e6, longest_later * 1e6);
   for (size_t i = 0; i < time_count; i++) printf("%s%.0f", i ? "," : "", times[i] * 1e6);
   printf("]}\n");
   return 0;

@@ -24,6 +24,17 @@ export interface Figures {
   readonly timesMs: readonly number[]
   /** Refusals, broken connections and requests without an answer. */
   readonly lost: number
+  /** Answers by status. */
+  readonly statuses: Readonly<Record<string, number>>
+  /** Milliseconds that the slowest answer of each status took. */
+  readonly longestMs: Readonly<Record<string, number>>
+  /** The same of the first answers of their connections, which waited to be accepted, and of all others. */
+  readonly longestFirstMs: number
+  readonly longestLaterMs: number
+  /** Connections that ended with a request under way. */
+  readonly broken: number
+  /** Requests without an answer a minute after the last one was sent. */
+  readonly unanswered: number
 }
 
 interface Printed {
@@ -33,6 +44,9 @@ interface Printed {
   readonly broken: number
   readonly missed: number
   readonly statuses: Readonly<Record<string, number>>
+  readonly longestUs: Readonly<Record<string, number>>
+  readonly longestFirstUs: number
+  readonly longestLaterUs: number
   readonly timesUs: readonly number[]
 }
 
@@ -53,13 +67,21 @@ export async function load(
   const { stdout } = await run(program, args, { maxBuffer: 1 << 28 })
   const printed = JSON.parse(stdout) as Printed
   const timesMs = printed.timesUs.map((us) => us / 1000)
-  const { 200: _, ...others } = printed.statuses
+  const { statuses, broken, unanswered } = printed
+  const { 200: _, ...others } = statuses
+  const longest = Object.entries(printed.longestUs).map(([status, us]) => [status, us / 1000])
   const refused = Object.values(others).reduce((a, b) => a + b, 0)
   return {
     perSecond: printed.inTime / printed.seconds,
     p50: timesMs.length === 0 ? Number.NaN : quantile(timesMs, 0.5),
     p99: timesMs.length === 0 ? Number.NaN : quantile(timesMs, 0.99),
     timesMs,
-    lost: refused + printed.unanswered + printed.broken + printed.missed
+    lost: refused + unanswered + broken + printed.missed,
+    statuses,
+    longestMs: Object.fromEntries(longest),
+    longestFirstMs: printed.longestFirstUs / 1000,
+    longestLaterMs: printed.longestLaterUs / 1000,
+    broken,
+    unanswered
   }
 }

@@ -64,7 +64,8 @@ export async function start(
   const sent = server.request(image, workload)
   try {
     while ((await status(port, sent)) !== 200) {
-      if (child.exitCode !== null) throw new Error(`${server.name} ended while it was starting`)
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`${server.name} ended while it was starting`)
       if (performance.now() - began > startMs) throw new Error(`${server.name} did not get ready`)
       await sleep(50)
     }
@@ -118,7 +119,8 @@ async function memoryOf(leader: number): Promise<number> {
 /** Ends the whole group: workers of some servers outlive their parent. */
 async function end(child: ChildProcess): Promise<void> {
   const group = -(child.pid ?? 0)
-  const exited = child.exitCode === null ? once(child, 'exit') : Promise.resolve()
+  const isRunning = child.exitCode === null && child.signalCode === null
+  const exited = isRunning ? once(child, 'exit') : Promise.resolve()
   kill(group, 'SIGTERM')
   await Promise.race([exited, sleep(endMs)])
   kill(group, 'SIGKILL')

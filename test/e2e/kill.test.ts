@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { permutation, Random, randomKey } from '../../src/tensor/random.ts'
+import { newestCheckpoint } from '../support/stored-jobs.ts'
 import { type Json, type Role, startWhittle, type Whittle } from '../support/whittle.ts'
 
 /** Long enough to be killed in, small enough to end. */
@@ -66,17 +65,6 @@ function drawKills(seed: number): Kill[] {
     role: victims[i] ?? 'trainer',
     epochs: Math.floor(random.between(0, 8))
   }))
-}
-
-/** The newest checkpoint that the api keeps of a job, as the catalogue counts them. */
-function newestCheckpoint({ dataDir }: Whittle, job: string): number {
-  const catalog = new DatabaseSync(join(dataDir, 'catalog', 'catalog.sqlite'), { readOnly: true })
-  try {
-    const sql = `select max(seq) as seq from job_files where job_id = ? and kind = 'checkpoint'`
-    return Number(catalog.prepare(sql).get(job)?.seq ?? 0)
-  } finally {
-    catalog.close()
-  }
 }
 
 /** Kills as drawn. A trainer only once it has got on since the one before: three in a row may not. */
