@@ -10,12 +10,18 @@ import { SqliteDialect } from 'kysely'
 /** How long a statement waits for another process that has the file locked. */
 const busyTimeoutMs = 5000
 
+export interface OpenedFile {
+  readonly dialect: SqliteDialect
+  /** Rows that were written through it since it was opened (sqlite.org/lang_corefunc.html#total_changes). */
+  changes(): number
+}
+
 /**
  * Opens `file` (or `:memory:`) durably: a commit that was answered survives a power cut.
  *
  * Write-ahead log with `synchronous = FULL` (sqlite.org/pragma.html#pragma_synchronous); foreign keys on.
  */
-export function nodeSqliteDialect(file: string): SqliteDialect {
+export function openNodeSqlite(file: string): OpenedFile {
   const database = new DatabaseSync(file, {
     timeout: busyTimeoutMs,
     enableForeignKeyConstraints: true
@@ -30,12 +36,14 @@ export function nodeSqliteDialect(file: string): SqliteDialect {
     prepared.set(sql, statement)
     return statement
   }
-  return new SqliteDialect({
+  const dialect = new SqliteDialect({
     database: {
       close: () => database.close(),
       prepare: (sql) => (isDone(sql, database) ? nothing : prepare(sql))
     }
   })
+  const counted = database.prepare('select total_changes() as n')
+  return { dialect, changes: () => Number(counted.get()?.n) }
 }
 
 /** Preparing a statement costs several times what a short one does; SQLite keeps them right when tables change. */

@@ -1,15 +1,15 @@
 /**
  * Which version and variant answers a prediction, and what serving it needs to know.
  *
- * A version never changes, so what is parsed from its report is kept; whether it still exists and
- * where aliases point is asked of the catalogue every time.
+ * A version never changes, so what is parsed from its report is kept. Whether it still exists and where
+ * aliases point is kept only while nothing at all is written to the catalogue, and then asked anew.
  */
 import { createHash } from 'node:crypto'
 import type { PublishedReport, VariantName } from '../contract/report.ts'
 import { ServiceError } from '../errors.ts'
 import { aliasNotFound } from './aliases.ts'
 import { modelNotFound, versionNotFound } from './models.ts'
-import type { Catalog } from './open.ts'
+import { type Catalog, changesOf } from './open.ts'
 
 export interface Choice {
   readonly version?: number | undefined
@@ -58,11 +58,13 @@ export class ServedModels {
   readonly #db: Catalog
   readonly #draw: () => number
   readonly #versions = new Map<string, ServedVersion>()
+  readonly #rows: UnchangedRows
 
   /** @param draw - uniform in [0, 1); decides between targets that share the traffic of an alias. */
   constructor(db: Catalog, draw: () => number) {
     this.#db = db
     this.#draw = draw
+    this.#rows = new UnchangedRows(db)
   }
 
   /**
@@ -94,14 +96,16 @@ export class ServedModels {
   }
 
   async #byVersion(model: string, version: number): Promise<Found> {
-    const row = await this.#db
-      .selectFrom('models')
-      .leftJoin('model_versions', (join) =>
-        join.onRef('model_id', '=', 'id').on('version', '=', version)
-      )
-      .select(['id', 'version'])
-      .where('name', '=', model)
-      .executeTakeFirst()
+    const [row] = await this.#rows.of(['version', model, version], () =>
+      this.#db
+        .selectFrom('models')
+        .leftJoin('model_versions', (join) =>
+          join.onRef('model_id', '=', 'id').on('version', '=', version)
+        )
+        .select(['id', 'version'])
+        .where('name', '=', model)
+        .execute()
+    )
     if (!row) throw modelNotFound(model)
     if (row.version === null) throw versionNotFound(model, version)
     return { id: row.id, version }
@@ -110,18 +114,20 @@ export class ServedModels {
   /** Undefined when no alias was asked for and there is no `production`. */
   async #byAlias(model: string, { alias: asked, sticky }: Choice): Promise<Found | undefined> {
     const alias = asked ?? 'production'
-    const rows = await this.#db
-      .selectFrom('models')
-      .leftJoin('alias_targets', (join) =>
-        join.onRef('alias_targets.model_id', '=', 'id').on('alias_targets.alias', '=', alias)
-      )
-      .leftJoin('aliases', (join) =>
-        join.onRef('aliases.model_id', '=', 'id').on('aliases.alias', '=', alias)
-      )
-      .select(['id', 'version', 'variant', 'share', 'position', 'revision', 'rollback'])
-      .where('name', '=', model)
-      .orderBy('position')
-      .execute()
+    const rows = await this.#rows.of(['alias', model, alias], () =>
+      this.#db
+        .selectFrom('models')
+        .leftJoin('alias_targets', (join) =>
+          join.onRef('alias_targets.model_id', '=', 'id').on('alias_targets.alias', '=', alias)
+        )
+        .leftJoin('aliases', (join) =>
+          join.onRef('aliases.model_id', '=', 'id').on('aliases.alias', '=', alias)
+        )
+        .select(['id', 'version', 'variant', 'share', 'position', 'revision', 'rollback'])
+        .where('name', '=', model)
+        .orderBy('position')
+        .execute()
+    )
     if (rows.length === 0) throw modelNotFound(model)
     const targets = rows.filter((row) => row.version !== null)
     if (targets.length === 0 && asked !== undefined) throw aliasNotFound(model, alias)
@@ -135,13 +141,16 @@ export class ServedModels {
   }
 
   async #newest(model: string): Promise<Found> {
-    const row = await this.#db
-      .selectFrom('models')
-      .innerJoin('model_versions', 'model_id', 'id')
-      .select(['id', 'version'])
-      .where('name', '=', model)
-      .orderBy('version', 'desc')
-      .executeTakeFirst()
+    const [row] = await this.#rows.of(['newest', model], () =>
+      this.#db
+        .selectFrom('models')
+        .innerJoin('model_versions', 'model_id', 'id')
+        .select(['id', 'version'])
+        .where('name', '=', model)
+        .orderBy('version', 'desc')
+        .limit(1)
+        .execute()
+    )
     if (row) return row
     throw new ServiceError('VERSION_NOT_FOUND', {
       detail: `Cannot find a version: every version of the model was deleted, received ${model}`
@@ -182,6 +191,35 @@ export class ServedModels {
       recommended,
       files: new Map(files.filter((entry): entry is [string, string] => entry[1] !== undefined))
     }
+  }
+}
+
+/** Answers to queries, kept while the catalogue is the same. */
+class UnchangedRows {
+  readonly #db: Catalog
+  readonly #kept = new Map<string, readonly unknown[]>()
+  #changes = -1
+
+  constructor(db: Catalog) {
+    this.#db = db
+  }
+
+  /** `name` is what the query depends on: equal names mean equal queries. */
+  async of<T>(name: readonly unknown[], query: () => Promise<T[]>): Promise<readonly T[]> {
+    const key = JSON.stringify(name)
+    const before = changesOf(this.#db)
+    if (before !== this.#changes) this.#kept.clear()
+    this.#changes = before
+    const kept = this.#kept.get(key)
+    if (kept !== undefined) return kept as readonly T[]
+    const rows = await query()
+    // Names come from callers, and most of those that are unknown are asked for once.
+    const isWorth = rows.length > 0 && this.#kept.size < keptVersions
+    // The query may have waited for a transaction that wrote what `before` did not know.
+    if (isWorth && this.#changes === before && changesOf(this.#db) === before) {
+      this.#kept.set(key, rows)
+    }
+    return rows
   }
 }
 

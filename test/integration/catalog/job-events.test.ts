@@ -8,7 +8,7 @@ import { jobMetrics } from '../../../src/catalog/jobs.ts'
 import * as datasets from '../../../src/catalog/migration/0001-datasets.ts'
 import * as jobs from '../../../src/catalog/migration/0002-jobs.ts'
 import * as models from '../../../src/catalog/migration/0003-models.ts'
-import { nodeSqliteDialect } from '../../../src/catalog/node-sqlite.ts'
+import { openNodeSqlite } from '../../../src/catalog/node-sqlite.ts'
 import { type Catalog, openCatalog } from '../../../src/catalog/open.ts'
 import type { Metric } from '../../../src/contract/job.ts'
 import { queuedJob, temporaryCatalog, temporaryFolder, writeLog } from '../../support/catalog.ts'
@@ -162,7 +162,7 @@ test('stageSeconds() adds up the stages of all attempts without the waits betwee
 
 test('jobs from before there was a history get one', async (t) => {
   const file = join(await temporaryFolder(t), 'catalog.sqlite')
-  const old = new Kysely<jobs.JobTables>({ dialect: nodeSqliteDialect(file) })
+  const old = new Kysely<jobs.JobTables>(openNodeSqlite(file))
   for (const { up } of [datasets, jobs, models]) await up(old as unknown as Kysely<never>)
   await old.insertInto('jobs').values(oldJob).execute()
   const row = { job_id: 'job_1', stage: 'train', epoch: 1, attempt: 1 } as const

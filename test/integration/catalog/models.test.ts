@@ -225,6 +225,27 @@ test('ServedModels.resolve() follows version, alias, production, newest, in this
   )
 })
 
+test('ServedModels.resolve() tells what is committed, whenever it is asked', async (t) => {
+  const db = await catalog(t)
+  await publish(db, publication('job_1'))
+  await publish(db, publication('job_2'))
+  const served = new ServedModels(db, () => 0)
+  const version = async () => (await served.resolve('digits', {})).version
+  const pointTo = (to: number) =>
+    db.transaction().execute(async (trx) => {
+      await trx.updateTable('alias_targets').set({ version: to }).execute()
+      // Asked after the row was written and before anybody may see it.
+      const asked = version()
+      if (to === 0) throw new Error('taken back')
+      return { asked }
+    })
+  assert.equal(await version(), 1)
+  const { asked } = await pointTo(2)
+  assert.deepEqual([await asked, await version()], [2, 2])
+  await assert.rejects(pointTo(0), /taken back/)
+  assert.deepEqual([await version(), await version()], [2, 2])
+})
+
 test('ServedModels.resolve() shares the traffic by the draw', async (t) => {
   const db = await catalog(t)
   await publish(db, publication('job_1'))
