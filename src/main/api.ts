@@ -38,6 +38,7 @@ import { keepUp } from '../service/upkeep.ts'
 import { WorkerRegistry } from '../service/worker-registry.ts'
 import { webhookKey } from '../webhook/secret.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
+import { countBodiesWithHeap } from './heap.ts'
 import { endingMs, exitCodes, onEnd } from './lifecycle.ts'
 import { openLog } from './log.ts'
 import { memoryLimit } from './machine-share.ts'
@@ -54,6 +55,7 @@ const sweepEveryMs = 3_600_000
 const mostEngines = 32
 
 async function start(config: Config): Promise<void> {
+  countBodiesWithHeap()
   const log = openLog({ role: 'api', level: config.logLevel })
   const tracing = await openTracing('api', log)
   const dataDir = resolve(config.dataDir)
