@@ -48,6 +48,11 @@ export class Admission<T> {
     return this.#line.length
   }
 
+  /** The one that goes next. */
+  get first(): T | undefined {
+    return this.#line[0]?.entry
+  }
+
   /** Those that wait, first comes first. */
   get line(): readonly T[] {
     return this.#line.map(({ entry }) => entry)

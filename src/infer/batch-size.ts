@@ -25,8 +25,8 @@ export interface BatchRules {
 export interface Backlog {
   /** Images that wait. */
   readonly waiting: number
-  /** Engines that are idle, the one that takes the batch included. */
-  readonly idle: number
+  /** Engines that can take a batch, the one that takes it included. */
+  readonly able: number
   /** All engines of the model but the one that takes the batch, also those that are busy or load. */
   readonly others: number
   /** What an image takes in an engine; 0 when unknown. */
@@ -36,13 +36,13 @@ export interface Backlog {
 /** A batch that takes no longer is always worth it: asking an engine costs a tenth of it. */
 const shortBatchMs = 2
 
-/** Images that the next batch takes: no more than its engine's part of those that are idle. */
+/** Images that the next batch takes: no more than its engine's part among those that can take one. */
 export function batchSize(backlog: Backlog, rules: BatchRules): number {
-  const { waiting, idle } = backlog
+  const { waiting, able } = backlog
   const filled = largestPreferred(waiting, rules)
   // What has waited to fill is not shared out again.
   if (rules.maxDelayMs > 0 && filled !== undefined) return filled
-  const size = Math.min(Math.ceil(waiting / idle), largest(backlog, rules))
+  const size = Math.min(Math.ceil(waiting / able), largest(backlog, rules))
   return largestPreferred(size, rules) ?? size
 }
 

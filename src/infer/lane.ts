@@ -1,7 +1,8 @@
 /**
  * One model's traffic: its line of waiting images, and its engines, which are handed what waits in batches.
  *
- * An idle engine takes what waits, up to a batch, without delay. Images that were in a dying engine
+ * An idle engine takes what waits, up to a batch, without delay; a busy one is sent its next batch ahead where
+ * images are fast, so that it need not wait for the way here and back. Images that were in a dying engine
  * are asked once more, each alone, so that one that kills engines takes no neighbour along; it is refused
  * from then on. When engines may be started again is `availability.ts`'s to say.
  */
@@ -44,13 +45,25 @@ export interface LaneOptions extends BatchRules {
   readonly onPoison: (sha256: string) => void
 }
 
+/** What an engine has been sent and not yet answered. */
+interface Work {
+  batches: number
+  /** It is an image that was in an engine that ended. */
+  readonly isRetry: boolean
+  /** When it answered last, on the clock of performance.now(). */
+  freeSince: number
+}
+
+/** Images that take longer are worth deciding late where they go: the way there is a tenth of it. */
+const aheadMs = 10
+
 export class Lane {
   readonly model: EngineModel
   lastUsed = 0
   readonly #options: LaneOptions
   readonly #line: Admission<Entry>
   readonly #idle: Engine[] = []
-  readonly #busy = new Set<Engine>()
+  readonly #busy = new Map<Engine, Work>()
   readonly #loading = new Set<Engine>()
   /** Of the engine that was last begun to be loaded; never rejects. */
   #lastLoad: Promise<void> = Promise.resolve()
@@ -74,7 +87,7 @@ export class Lane {
   }
 
   get engines(): readonly Engine[] {
-    return [...this.#idle, ...this.#busy, ...this.#loading]
+    return [...this.#idle, ...this.#busy.keys(), ...this.#loading]
   }
 
   get waiting(): number {
@@ -144,15 +157,38 @@ export class Lane {
     }
   }
 
-  /** Hands waiting images to idle engines and asks for more engines when all are busy. */
+  /** Hands waiting images to idle engines, asks for more engines when all are busy, and sends ahead. */
   pump(): void {
     if (this.#isClosed) return
+    this.#serveBy(() => ({ able: this.#idle.length, engine: this.#idle.pop() }))
+    this.#grow()
+    this.#serveBy(() => {
+      const able = this.#ableAhead
+      return { able: able.length, engine: able[0] }
+    })
+  }
+
+  /** Hands out batches as long as images and engines are there. */
+  #serveBy(next: () => { readonly able: number; readonly engine: Engine | undefined }): void {
     while (this.#line.waiting > 0 && !this.#waitsForMore()) {
-      const idle = this.#idle.length
-      const engine = this.#idle.pop()
-      if (!engine) break
-      void this.#serve(engine, this.#batchSize(idle))
+      const { able, engine } = next()
+      if (!engine) return
+      void this.#serve(engine, this.#batchSize(engine, able))
     }
+  }
+
+  /** Busy engines that may be sent a batch ahead of its time, the one that is done first coming first. */
+  get #ableAhead(): Engine[] {
+    const { imageMs } = this.#pace
+    const isFast = imageMs > 0 && imageMs <= aheadMs
+    // A retry goes alone into an engine that has nothing else, or its end would be blamed on another.
+    if (!isFast || this.#line.first?.isRetry || this.#options.mustYield()) return []
+    return [...this.#busy]
+      .filter(([engine, work]) => engine.isUsable && work.batches === 1 && !work.isRetry)
+      .map(([engine]) => engine)
+  }
+
+  #grow(): void {
     const wanted = this.#line.waiting > 0 && this.#loading.size === 0
     if (!wanted || this.engines.length >= this.#options.maxEngines) return
     if (!this.#availability.mayStart) return
@@ -203,9 +239,10 @@ export class Lane {
     for (const engine of this.engines) engine.kill()
   }
 
-  /** Of an engine that was one of `idle`, and is not counted among the engines now. */
-  #batchSize(idle: number): number {
-    const backlog = { waiting: this.#line.waiting, idle, others: this.engines.length }
+  /** Of an engine that is one of `able` to take one. */
+  #batchSize(engine: Engine, able: number): number {
+    const others = this.engines.filter((other) => other !== engine).length
+    const backlog = { waiting: this.#line.waiting, able, others }
     return batchSize({ ...backlog, imageMs: this.#pace.imageMs }, this.#options)
   }
 
@@ -238,17 +275,20 @@ export class Lane {
 
   async #serve(engine: Engine, most: number): Promise<void> {
     const entries = this.#line.take(most, (entry) => entry.isRetry)
-    this.#busy.add(engine)
-    const startedAt = performance.now()
+    const work = this.#begin(engine, entries)
+    const sentAt = performance.now()
     try {
       const { verdicts, seen, times } = await engine.classify(
         entries.map(({ question }) => question)
       )
-      const queued = entries.map(({ since }) => startedAt - since)
+      const until = performance.now()
+      // What was sent ahead has waited in the engine.
+      const since = Math.max(sentAt, work.freeSince)
+      work.freeSince = until
+      const queued = entries.map((entry) => since - entry.since)
       this.#options.statistics.batchDone(this.model, queued, times)
       const size = entries.length
-      const askers = distinctAskers(entries)
-      const run = { since: startedAt, until: performance.now(), size, times, askers }
+      const run = { since, until, size, times, askers: distinctAskers(entries) }
       for (const [i, { since, resolve }] of entries.entries()) {
         const verdict = verdicts[i]
         const own = { seen: seen[i] ?? null, batch: size, queueMs: queued[i] ?? 0, since, run }
@@ -256,14 +296,29 @@ export class Lane {
       }
       this.#options.onSeen(seen.filter((one) => one !== null))
       this.#availability.answered()
-      this.#pace.batchDone(size, performance.now() - startedAt, times)
+      this.#pace.batchDone(size, until - since, times)
     } catch (error) {
       if (!(error instanceof EngineEnded)) throw error
-      this.#availability.failed()
+      // One end, however many batches it takes along.
+      if (this.#busy.delete(engine)) this.#availability.failed()
       this.#retry(entries)
     }
+    work.batches -= 1
+    if (work.batches > 0 && engine.isUsable) this.pump()
+    else {
+      this.#busy.delete(engine)
+      this.#free(engine)
+    }
+  }
+
+  #begin(engine: Engine, entries: readonly Entry[]): Work {
+    const isRetry = entries.some((entry) => entry.isRetry)
+    const work = this.#busy.get(engine) ?? { batches: 0, isRetry, freeSince: 0 }
+    work.batches += 1
+    // The last one that was sent something is the last in line for the next.
     this.#busy.delete(engine)
-    this.#free(engine)
+    this.#busy.set(engine, work)
+    return work
   }
 
   /** After loading or a batch: the engine rests, goes on, or makes room for another model's. */
