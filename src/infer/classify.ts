@@ -15,19 +15,44 @@ import type { BatchTimes } from './statistics.ts'
 /** The one output of every model this service exports: float32 [n, classes]. */
 export const outputName = 'probabilities'
 
-/**
- * Classifies `questions` in one run of the model.
- *
- * Images are decoded one after the other: processes, not threads, spread the work over the cores.
- */
-export async function classify(
+/** A model that is loaded, and the memory of its largest batch so far. One batch at a time. */
+export class Classifier {
+  readonly #session: Session
+  readonly #input: InputShape
+  /** Taken anew for every batch it would be new pages, filled with zeros, each time. */
+  #batch = new Uint8Array()
+
+  constructor(session: Session, input: InputShape) {
+    this.#session = session
+    this.#input = input
+  }
+
+  /**
+   * Classifies `questions` in one run of the model.
+   *
+   * Images are decoded one after the other: processes, not threads, spread the work over the cores.
+   */
+  async classify(questions: readonly Question[]): Promise<Classified> {
+    const { size, channels } = this.#input
+    const bytes = questions.length * size * size * channels
+    if (this.#batch.length < bytes) this.#batch = new Uint8Array(bytes)
+    return classify(this.#session, this.#input, { questions, batch: this.#batch })
+  }
+}
+
+interface Batch {
+  readonly questions: readonly Question[]
+  /** Room for the pixels of all. */
+  readonly batch: Uint8Array
+}
+
+async function classify(
   session: Session,
   input: InputShape,
-  questions: readonly Question[]
+  { questions, batch }: Batch
 ): Promise<Classified> {
   const began = performance.now()
   const stride = input.size * input.size * input.channels
-  const batch = new Uint8Array(questions.length * stride)
   const verdicts: (Verdict | undefined)[] = []
   let n = 0
   for (const { bytes, form } of questions) {

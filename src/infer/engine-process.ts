@@ -8,11 +8,13 @@ import { Socket } from 'node:net'
 import { endWithParent } from '../end-with-parent.ts'
 import { ServiceError } from '../errors.ts'
 import { openSession, type Session } from '../runtime/session.ts'
-import { classify, outputName } from './classify.ts'
-import { type BatchQuestion, readFrames, readQuestion, writeAnswer } from './frames.ts'
-import { type EngineModel, type FromEngine, framesFd, type ToEngine } from './messages.ts'
+import { Classifier, outputName } from './classify.ts'
+import { readFrames, readQuestion, writeAnswer } from './frames.ts'
+import { type EngineModel, type FromEngine, framesFd, sharedFd, type ToEngine } from './messages.ts'
+import { SharedBytesReader } from './shared-bytes.ts'
 
-let loaded: { readonly session: Session; readonly model: EngineModel } | undefined
+let loaded: Classifier | undefined
+const shared = new SharedBytesReader(sharedFd)
 
 endWithParent()
 // Ctrl-C reaches the whole process group; the parent answers what it has accepted first.
@@ -21,7 +23,11 @@ process.on('message', (order: ToEngine) => void load(order))
 const frames = new Socket({ fd: framesFd })
 // With the parent gone there is nobody to answer; the channel ends this process.
 frames.on('error', () => {})
-readFrames(frames, (frame) => void answer(readQuestion(frame)))
+let lastAnswer = Promise.resolve()
+readFrames(frames, (frame) => {
+  // One after the other: the next batch takes the memory of the one before.
+  lastAnswer = lastAnswer.then(() => answer(frame))
+})
 send({ type: 'started' })
 
 async function load({ model, maxBatch }: ToEngine): Promise<void> {
@@ -29,7 +35,7 @@ async function load({ model, maxBatch }: ToEngine): Promise<void> {
     const session = await openSession(model.path, { threads: 1 })
     check(session, model)
     await warmUp(session, model, maxBatch)
-    loaded = { session, model }
+    loaded = new Classifier(session, model.input)
     send({ type: 'loaded' })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
@@ -54,9 +60,10 @@ function check(session: Session, { input }: EngineModel): void {
 }
 
 /** What goes wrong here beside a bad image is a defect: the process ends and the parent retries. */
-async function answer({ id, questions }: BatchQuestion): Promise<void> {
+async function answer(frame: Buffer): Promise<void> {
   if (!loaded) throw new Error('Cannot classify: no model is loaded')
-  writeAnswer(frames, id, await classify(loaded.session, loaded.model.input, questions))
+  const { id, questions } = readQuestion(frame, shared)
+  writeAnswer(frames, id, await loaded.classify(questions))
 }
 
 /** When nobody is left to hear it, `disconnect` ends this process; that needs no error beside it. */

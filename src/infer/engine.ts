@@ -18,6 +18,7 @@ import {
   type Question,
   type ToEngine
 } from './messages.ts'
+import { SharedBytes } from './shared-bytes.ts'
 
 /** The engine's process ended while, or before, it was asked. */
 export class EngineEnded extends Error {
@@ -43,6 +44,7 @@ interface Pending<T> {
 export class Engine {
   readonly #child: ChildProcess
   readonly #frames: Duplex
+  readonly #shared = new SharedBytes()
   readonly #answers = new Map<number, Pending<BatchAnswer>>()
   readonly #started = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<EngineEnd>()
@@ -57,7 +59,8 @@ export class Engine {
       execArgv: [],
       // No settings, no keys. Two malloc arenas: freed pixels go back to the system.
       env: { MALLOC_ARENA_MAX: '2' },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe']
+      // In the order of `framesFd` and `sharedFd`.
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', this.#shared.fd ?? 'ignore']
     })
     this.#frames = this.#child.stdio[framesFd] as unknown as Duplex
     // A broken pair means an engine that is ending; `exit` follows and rejects what is pending.
@@ -123,12 +126,14 @@ export class Engine {
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<BatchAnswer>()
     this.#answers.set(id, { resolve, reject })
+    const slot = this.#shared.write(questions.map(({ bytes }) => bytes))
     try {
-      if (this.#isAlive) writeQuestion(this.#frames, { id, questions })
+      if (this.#isAlive) writeQuestion(this.#frames, { id, questions }, slot)
       else reject(gone())
       return await this.#unlessStuck(promise)
     } finally {
       this.#answers.delete(id)
+      if (slot) this.#shared.release(slot)
     }
   }
 
@@ -179,6 +184,7 @@ export class Engine {
   #end(how: string): void {
     if (!this.#isAlive) return
     this.#isAlive = false
+    this.#shared.close()
     const error = new EngineEnded(`The engine process ended: ${how}`)
     this.#started.reject(error)
     this.#loading?.reject(error)

@@ -2,12 +2,14 @@
  * How questions and answers cross between the api and an engine: frames on a Unix socket pair.
  *
  * A frame is its length as uint32, then as many bytes; all numbers are little-endian. Images travel as they
- * are, behind each other, written without being copied together. The channel of `fork` would serialize them
- * instead, and read them in pieces that are then put together in JavaScript.
+ * are, behind each other, written without being copied together; large ones lie in memory that both sides share
+ * (`shared-bytes.ts`), and the frame says where. The channel of `fork` would serialize them instead, and read
+ * them in pieces that are then put together in JavaScript.
  */
 import type { Duplex } from 'node:stream'
 import type { Seen } from '../contract/sketch.ts'
 import type { Question, Verdict } from './messages.ts'
+import type { SharedBytesReader, Slot } from './shared-bytes.ts'
 import type { BatchTimes } from './statistics.ts'
 
 export interface BatchQuestion {
@@ -22,6 +24,10 @@ export interface BatchAnswer {
   readonly times: BatchTimes
 }
 
+/** Bytes of a batch before its questions: id, how many they are, where their images are. */
+const batchHead = 10
+/** In place of where: the images are in the frame. */
+const inFrame = 0xffff_ffff
 /** Bytes of a question before its image: flags, `top`, bytes of the image. */
 const questionHead = 10
 /** Stands for `top: null`. */
@@ -31,39 +37,58 @@ const refused = 0xff
 const flags = { pixels: 1, digest: 2 } as const
 const kinds = { best: 0, all: 1, refused: 2 } as const
 
-export function writeQuestion(to: Duplex, { id, questions }: BatchQuestion): void {
-  const heads = Buffer.allocUnsafe(10 + questionHead * questions.length)
+/** @param slot where the images are; null has them sent in the frame */
+export function writeQuestion(
+  to: Duplex,
+  { id, questions }: BatchQuestion,
+  slot: Slot | null
+): void {
+  const heads = Buffer.allocUnsafe(4 + batchHead + questionHead * questions.length)
   let at = heads.writeUInt16LE(questions.length, heads.writeUInt32LE(id, 4))
+  at = heads.writeUInt32LE(slot?.at ?? inFrame, at)
   let length = heads.length
   for (const { bytes, form = 'encoded', top, digest = false } of questions) {
     const flag = (form === 'pixels' ? flags.pixels : 0) | (digest ? flags.digest : 0)
     at = heads.writeUInt16LE(flag, at)
     at = heads.writeUInt32LE(top ?? all, at)
     at = heads.writeUInt32LE(bytes.length, at)
-    length += bytes.length
+    if (slot === null) length += bytes.length
   }
   heads.writeUInt32LE(length - 4, 0)
   to.cork()
   to.write(heads)
-  for (const { bytes } of questions) to.write(bytes)
+  if (slot === null) for (const { bytes } of questions) to.write(bytes)
   to.uncork()
 }
 
-/** @param frame without its length; the images are parts of it */
-export function readQuestion(frame: Buffer): BatchQuestion {
-  const id = frame.readUInt32LE(0)
+/**
+ * @param frame without its length
+ * @returns images are parts of the frame, or of what `shared` keeps until the next is read
+ */
+export function readQuestion(frame: Buffer, shared: SharedBytesReader): BatchQuestion {
   const n = frame.readUInt16LE(4)
-  let image = 6 + questionHead * n
-  const questions = Array.from({ length: n }, (_, i): Question => {
-    const at = 6 + questionHead * i
-    const top = frame.readUInt32LE(at + 2)
-    const bytes = frame.subarray(image, image + frame.readUInt32LE(at + 6))
-    image += bytes.length
-    const flag = frame.readUInt16LE(at)
-    const form = flag & flags.pixels ? 'pixels' : 'encoded'
-    return { form, bytes, top: top === all ? null : top, digest: (flag & flags.digest) !== 0 }
+  const heads = Array.from({ length: n }, (_, i) => readHead(frame, batchHead + questionHead * i))
+  const end = batchHead + questionHead * n
+  const at = frame.readUInt32LE(6)
+  const total = heads.reduce((sum, { length }) => sum + length, 0)
+  const images = at === inFrame ? frame.subarray(end) : shared.read({ at }, total)
+  let next = 0
+  const questions = heads.map(({ length, ...question }): Question => {
+    next += length
+    return { ...question, bytes: images.subarray(next - length, next) }
   })
-  return { id, questions }
+  return { id: frame.readUInt32LE(0), questions }
+}
+
+function readHead(frame: Buffer, at: number): Omit<Question, 'bytes'> & { length: number } {
+  const flag = frame.readUInt16LE(at)
+  const top = frame.readUInt32LE(at + 2)
+  return {
+    form: flag & flags.pixels ? 'pixels' : 'encoded',
+    top: top === all ? null : top,
+    digest: (flag & flags.digest) !== 0,
+    length: frame.readUInt32LE(at + 6)
+  }
 }
 
 export function writeAnswer(to: Duplex, id: number, { verdicts, seen, times }: BatchAnswer): void {

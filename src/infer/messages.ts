@@ -50,6 +50,8 @@ export interface ToEngine {
 
 /** Of the engine process: its end of the socket pair for questions and answers. */
 export const framesFd = 4
+/** Of the engine process: the memory that it shares with the api. */
+export const sharedFd = 5
 
 export type FromEngine =
   | { readonly type: 'started' }

@@ -11,6 +11,7 @@ import {
   writeQuestion
 } from '../../../src/infer/frames.ts'
 import type { Question, Verdict } from '../../../src/infer/messages.ts'
+import { SharedBytesReader } from '../../../src/infer/shared-bytes.ts'
 
 const question = fc.record({
   form: fc.constantFrom('encoded' as const, 'pixels' as const),
@@ -67,6 +68,9 @@ function through(write: (to: Duplex) => void, cuts: readonly number[]): Buffer[]
   return frames
 }
 
+/** Nothing but frames is read here. */
+const unread = new SharedBytesReader(-1)
+
 const plain = ({ form, bytes, top, digest }: Question) => ({ form, bytes: [...bytes], top, digest })
 
 test('questions come out as they went in, however the stream is cut', () => {
@@ -74,9 +78,9 @@ test('questions come out as they went in, however the stream is cut', () => {
   fc.assert(
     fc.property(batches, fc.array(fc.nat()), (all, cuts) => {
       const frames = through((to) => {
-        for (const [id, questions] of all.entries()) writeQuestion(to, { id, questions })
+        for (const [id, questions] of all.entries()) writeQuestion(to, { id, questions }, null)
       }, cuts)
-      const read = frames.map(readQuestion)
+      const read = frames.map((frame) => readQuestion(frame, unread))
       assert.deepEqual(
         read.map(({ id, questions }) => [id, questions.map(plain)]),
         all.map((questions, id) => [id, questions.map(plain)])
