@@ -7,6 +7,7 @@
 import { Socket } from 'node:net'
 import { endWithParent } from '../end-with-parent.ts'
 import { ServiceError } from '../errors.ts'
+import { countBuffersWithHeap } from '../runtime/heap.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 import { Classifier, outputName } from './classify.ts'
 import { readFrames, readQuestion, writeAnswer } from './frames.ts'
@@ -16,6 +17,7 @@ import { SharedBytesReader } from './shared-bytes.ts'
 let loaded: Classifier | undefined
 const shared = new SharedBytesReader(sharedFd)
 
+countBuffersWithHeap()
 endWithParent()
 // Ctrl-C reaches the whole process group; the parent answers what it has accepted first.
 process.on('SIGINT', () => {})

@@ -26,6 +26,8 @@ export interface BatchAnswer {
 
 /** Bytes of a batch before its questions: id, how many they are, where their images are. */
 const batchHead = 10
+/** Bytes of a frame that is put together before it is written: one write costs more than copying so few. */
+const worthWhole = 16 * 1024
 /** In place of where: the images are in the frame. */
 const inFrame = 0xffff_ffff
 /** Bytes of a question before its image: flags, `top`, bytes of the image. */
@@ -55,9 +57,13 @@ export function writeQuestion(
     if (slot === null) length += bytes.length
   }
   heads.writeUInt32LE(length - 4, 0)
+  const parts = slot === null ? [heads, ...questions.map(({ bytes }) => bytes)] : [heads]
+  if (length <= worthWhole) {
+    to.write(Buffer.concat(parts))
+    return
+  }
   to.cork()
-  to.write(heads)
-  if (slot === null) for (const { bytes } of questions) to.write(bytes)
+  for (const part of parts) to.write(part)
   to.uncork()
 }
 

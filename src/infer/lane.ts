@@ -68,6 +68,7 @@ export class Lane {
   /** Of the engine that was last begun to be loaded; never rejects. */
   #lastLoad: Promise<void> = Promise.resolve()
   #fillTimer: NodeJS.Timeout | undefined
+  #soon: NodeJS.Immediate | undefined
   readonly #poison = new Poison()
   /** How the last engine that ended unasked did. */
   #lastExit: string | null = null
@@ -147,7 +148,7 @@ export class Lane {
     signal.addEventListener('abort', abort, { once: true })
     const within = Math.min(deadlineMs, this.#options.deadlineMs)
     const timer = setTimeout(() => gone.reject(this.#tooLate(within)), within)
-    this.pump()
+    this.#pumpSoon()
     try {
       return await Promise.race([Promise.all(asked.map(({ served }) => served)), gone.promise])
     } finally {
@@ -155,6 +156,14 @@ export class Lane {
       signal.removeEventListener('abort', abort)
       for (const entry of entries) this.#line.leave(entry)
     }
+  }
+
+  /** Once all requests have been read that have arrived by now: those that come together go together. */
+  #pumpSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined
+      this.pump()
+    })
   }
 
   /** Hands waiting images to idle engines, asks for more engines when all are busy, and sends ahead. */

@@ -21,6 +21,7 @@ import { Engines } from '../infer/engines.ts'
 import { measureLatency } from '../infer/measure.ts'
 import { consumeImports } from '../queue/consumer.ts'
 import { createProducer } from '../queue/producer.ts'
+import { countBuffersWithHeap } from '../runtime/heap.ts'
 import { machine } from '../runtime/machine.ts'
 import { Ballast } from '../service/ballast.ts'
 import { Deliverer } from '../service/deliverer.ts'
@@ -38,7 +39,6 @@ import { keepUp } from '../service/upkeep.ts'
 import { WorkerRegistry } from '../service/worker-registry.ts'
 import { webhookKey } from '../webhook/secret.ts'
 import { DataDirTakenError, lockDataDir } from './data-lock.ts'
-import { countBodiesWithHeap } from './heap.ts'
 import { endingMs, exitCodes, onEnd } from './lifecycle.ts'
 import { openLog } from './log.ts'
 import { memoryLimit } from './machine-share.ts'
@@ -55,7 +55,7 @@ const sweepEveryMs = 3_600_000
 const mostEngines = 32
 
 async function start(config: Config): Promise<void> {
-  countBodiesWithHeap()
+  countBuffersWithHeap()
   const log = openLog({ role: 'api', level: config.logLevel })
   const tracing = await openTracing('api', log)
   const dataDir = resolve(config.dataDir)
