@@ -32,6 +32,7 @@ import { audit } from './plugins/audit.ts'
 import { auth } from './plugins/auth.ts'
 import { bodies } from './plugins/bodies.ts'
 import { idempotency } from './plugins/idempotency.ts'
+import { impatient } from './plugins/impatient.ts'
 import { localOnly } from './plugins/local-only.ts'
 import { notFound } from './plugins/not-found.ts'
 import { openapi } from './plugins/openapi.ts'
@@ -114,6 +115,7 @@ export async function buildApp(deps: AppDeps, options: AppOptions): Promise<Fast
   shutdown(app)
   requestSpans(app, tracing)
   requestTimes(app, metrics)
+  impatient(app)
   if (!keys.isConfigured) localOnly(app)
   await auth(app, keys)
   bodies(app)
