@@ -11,6 +11,7 @@ import { ServiceError } from '../errors.ts'
 import { Admission } from './admission.ts'
 import { Availability } from './availability.ts'
 import { type BatchRules, batchSize, isFilled } from './batch-size.ts'
+import { Crew } from './crew.ts'
 import { type Engine, type EngineEnd, EngineEnded } from './engine.ts'
 import type { EngineModel, Question } from './messages.ts'
 import { Pace } from './pace.ts'
@@ -45,15 +46,6 @@ export interface LaneOptions extends BatchRules {
   readonly onPoison: (sha256: string) => void
 }
 
-/** What an engine has been sent and not yet answered. */
-interface Work {
-  batches: number
-  /** It is an image that was in an engine that ended. */
-  readonly isRetry: boolean
-  /** When it answered last, on the clock of performance.now(). */
-  freeSince: number
-}
-
 /** Images that take longer are worth deciding late where they go: the way there is a tenth of it. */
 const aheadMs = 10
 
@@ -62,9 +54,7 @@ export class Lane {
   lastUsed = 0
   readonly #options: LaneOptions
   readonly #line: Admission<Entry>
-  readonly #idle: Engine[] = []
-  readonly #busy = new Map<Engine, Work>()
-  readonly #loading = new Set<Engine>()
+  readonly #crew = new Crew()
   /** Of the engine that was last begun to be loaded; never rejects. */
   #lastLoad: Promise<void> = Promise.resolve()
   #fillTimer: NodeJS.Timeout | undefined
@@ -88,7 +78,7 @@ export class Lane {
   }
 
   get engines(): readonly Engine[] {
-    return [...this.#idle, ...this.#busy.keys(), ...this.#loading]
+    return this.#crew.engines
   }
 
   get waiting(): number {
@@ -100,17 +90,17 @@ export class Lane {
   }
 
   get isIdle(): boolean {
-    return this.#line.waiting === 0 && this.#busy.size === 0 && this.#loading.size === 0
+    return this.#line.waiting === 0 && this.#crew.resting === this.#crew.size
   }
 
   /** Nothing would be lost with it, not even the memory of failures. */
   get isForgettable(): boolean {
-    return this.isIdle && this.#idle.length === 0 && this.#availability.mayStart
+    return this.isIdle && this.#crew.size === 0 && this.#availability.mayStart
   }
 
   /** Wants an engine and has none: goes first when one becomes free. */
   get isStarved(): boolean {
-    return this.#line.waiting > 0 && this.engines.length === 0 && this.#availability.mayStart
+    return this.#line.waiting > 0 && this.#crew.size === 0 && this.#availability.mayStart
   }
 
   /**
@@ -143,7 +133,7 @@ export class Lane {
     const gone = Promise.withResolvers<never>()
     const asked = questions.map((question) => entryFor(question, { priority, caller, trace }))
     const entries = asked.map(({ entry }) => entry).filter((entry) => !this.#poison.refuses(entry))
-    this.#line.admit(entries, this.#pace.perSecond * Math.max(1, this.engines.length))
+    this.#line.admit(entries, this.#pace.perSecond * Math.max(1, this.#crew.size))
     const abort = () => gone.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
     const within = Math.min(deadlineMs, this.#options.deadlineMs)
@@ -169,7 +159,7 @@ export class Lane {
   /** Hands waiting images to idle engines, asks for more engines when all are busy, and sends ahead. */
   pump(): void {
     if (this.#isClosed) return
-    this.#serveBy(() => ({ able: this.#idle.length, engine: this.#idle.pop() }))
+    this.#serveBy(() => ({ able: this.#crew.resting, engine: this.#crew.takeResting() }))
     this.#grow()
     this.#serveBy(() => {
       const able = this.#ableAhead
@@ -186,20 +176,17 @@ export class Lane {
     }
   }
 
-  /** Busy engines that may be sent a batch ahead of its time, the one that is done first coming first. */
-  get #ableAhead(): Engine[] {
+  get #ableAhead(): readonly Engine[] {
     const { imageMs } = this.#pace
     const isFast = imageMs > 0 && imageMs <= aheadMs
     // A retry goes alone into an engine that has nothing else, or its end would be blamed on another.
     if (!isFast || this.#line.first?.isRetry || this.#options.mustYield()) return []
-    return [...this.#busy]
-      .filter(([engine, work]) => engine.isUsable && work.batches === 1 && !work.isRetry)
-      .map(([engine]) => engine)
+    return this.#crew.ableAhead
   }
 
   #grow(): void {
-    const wanted = this.#line.waiting > 0 && this.#loading.size === 0
-    if (!wanted || this.engines.length >= this.#options.maxEngines) return
+    const wanted = this.#line.waiting > 0 && this.#crew.loading === 0
+    if (!wanted || this.#crew.size >= this.#options.maxEngines) return
     if (!this.#availability.mayStart) return
     const engine = this.#options.acquire()
     if (engine) this.#lastLoad = this.#load(engine)
@@ -213,13 +200,13 @@ export class Lane {
   async load(): Promise<void> {
     // What is about to be asked is not the first to go when others need room.
     this.lastUsed = performance.now()
-    if (this.#idle.length + this.#busy.size > 0) return
-    if (this.#loading.size === 0) {
+    if (this.#crew.loaded > 0) return
+    if (this.#crew.loading === 0) {
       const engine = this.#options.acquire()
       if (engine) this.#lastLoad = this.#load(engine)
     }
     await this.#lastLoad
-    if (this.engines.length === 0) {
+    if (this.#crew.size === 0) {
       throw this.#availability.notReady('Cannot load the model: no engine is free')
     }
   }
@@ -227,14 +214,14 @@ export class Lane {
   /** Answers what waits and ends; takes nothing new. Settles when its engines have ended. */
   async retire(): Promise<void> {
     this.#isRetired = true
-    const engines = this.engines
-    for (const engine of this.#idle) engine.kill()
+    const { engines } = this
+    for (let resting = this.#crew.resting; resting > 0; resting--) this.yieldEngine()
     await Promise.all(engines.map((engine) => engine.ended))
   }
 
   /** Gives up one idle engine, if there is one, and ends it. */
   yieldEngine(): Engine | undefined {
-    const engine = this.#idle.pop()
+    const engine = this.#crew.takeResting()
     engine?.kill()
     return engine
   }
@@ -268,7 +255,7 @@ export class Lane {
   }
 
   async #load(engine: Engine): Promise<void> {
-    this.#loading.add(engine)
+    this.#crew.load(engine)
     void engine.ended.then((end) => this.#ended(engine, end))
     try {
       await engine.load(this.model, this.#options.maxBatch)
@@ -278,13 +265,16 @@ export class Lane {
       if (error instanceof ServiceError) this.#refuseAll(error)
       else this.#availability.failed()
     }
-    this.#loading.delete(engine)
+    this.#crew.loadEnded(engine)
     this.#free(engine)
   }
 
   async #serve(engine: Engine, most: number): Promise<void> {
     const entries = this.#line.take(most, (entry) => entry.isRetry)
-    const work = this.#begin(engine, entries)
+    const work = this.#crew.begin(
+      engine,
+      entries.some((entry) => entry.isRetry)
+    )
     const sentAt = performance.now()
     try {
       const { verdicts, seen, times } = await engine.classify(
@@ -309,25 +299,11 @@ export class Lane {
     } catch (error) {
       if (!(error instanceof EngineEnded)) throw error
       // One end, however many batches it takes along.
-      if (this.#busy.delete(engine)) this.#availability.failed()
+      if (this.#crew.lose(engine)) this.#availability.failed()
       this.#retry(entries)
     }
-    work.batches -= 1
-    if (work.batches > 0 && engine.isUsable) this.pump()
-    else {
-      this.#busy.delete(engine)
-      this.#free(engine)
-    }
-  }
-
-  #begin(engine: Engine, entries: readonly Entry[]): Work {
-    const isRetry = entries.some((entry) => entry.isRetry)
-    const work = this.#busy.get(engine) ?? { batches: 0, isRetry, freeSince: 0 }
-    work.batches += 1
-    // The last one that was sent something is the last in line for the next.
-    this.#busy.delete(engine)
-    this.#busy.set(engine, work)
-    return work
+    if (this.#crew.end(engine)) this.pump()
+    else this.#free(engine)
   }
 
   /** After loading or a batch: the engine rests, goes on, or makes room for another model's. */
@@ -335,7 +311,7 @@ export class Lane {
     if (engine.isUsable) {
       const isUnneeded = this.#isRetired && this.#line.waiting === 0
       if (isUnneeded || this.#options.mustYield()) engine.kill()
-      else this.#idle.push(engine)
+      else this.#crew.rest(engine)
     }
     this.pump()
     this.#options.onFree()
@@ -356,8 +332,8 @@ export class Lane {
 
   #ended(engine: Engine, end: EngineEnd): void {
     if (!end.asked) this.#lastExit = end.how
-    const at = this.#idle.indexOf(engine)
-    if (at !== -1) this.#idle.splice(at, 1)
+    // What it was sent is not given up before it is put back, or nothing would seem to be left of this model.
+    this.#crew.leave(engine)
     this.#options.onEnd(end)
     this.pump()
   }
@@ -374,14 +350,14 @@ export class Lane {
 
   #refuseWhileDown(): void {
     if (this.#isClosed) throw shuttingDown()
-    if (this.engines.length > 0 || !this.#availability.isDown) return
+    if (this.#crew.size > 0 || !this.#availability.isDown) return
     throw this.#availability.notReady('Cannot predict: the engine of the model is restarting')
   }
 
   #tooLate(afterMs: number): ServiceError {
     return this.#availability.tooLate(afterMs, {
-      loaded: this.#idle.length + this.#busy.size,
-      loading: this.#loading.size
+      loaded: this.#crew.loaded,
+      loading: this.#crew.loading
     })
   }
 }

@@ -1,7 +1,8 @@
 /** A lane before engines that are stand-ins: what they are asked, and when. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Engine } from '../../../src/infer/engine.ts'
+import { setImmediate as immediate } from 'node:timers/promises'
+import { type Engine, type EngineEnd, EngineEnded } from '../../../src/infer/engine.ts'
 import { Lane } from '../../../src/infer/lane.ts'
 import type { EngineModel, Question } from '../../../src/infer/messages.ts'
 import { Statistics } from '../../../src/infer/statistics.ts'
@@ -41,7 +42,11 @@ function standIn() {
   return { engine: engine as Partial<Engine> as Engine, loaded: loading.resolve, warmedUpTo, asked }
 }
 
-function lane(engine: Engine, preferredSizes: readonly number[], maxDelayMs: number): Lane {
+function lane(
+  engine: Engine | (() => Engine | null),
+  preferredSizes: readonly number[],
+  maxDelayMs: number
+): Lane {
   return new Lane(model, {
     places: 100,
     maxBatch: 8,
@@ -50,7 +55,7 @@ function lane(engine: Engine, preferredSizes: readonly number[], maxDelayMs: num
     maxEngines: 1,
     deadlineMs: 60_000,
     statistics: new Statistics(),
-    acquire: () => engine,
+    acquire: typeof engine === 'function' ? engine : () => engine,
     mustYield: () => false,
     onFree() {},
     onEnd() {},
@@ -81,4 +86,88 @@ test('what has waited while the engine was loaded goes at the largest preferred 
   busy.close()
   await assert.rejects(odd, { code: 'SHUTTING_DOWN' })
   assert.deepEqual(asked, [5, 2])
+})
+
+/** Holds its answers back until it is told, or dies with all that it was sent. */
+function slow(imageMs: number) {
+  const pending: { readonly questions: number; readonly settle: PromiseWithResolvers<void> }[] = []
+  const ended = Promise.withResolvers<EngineEnd>()
+  let isUsable = true
+  const engine = {
+    get isUsable() {
+      return isUsable
+    },
+    ended: ended.promise,
+    kill() {},
+    async load() {},
+    async classify(questions: readonly Question[]) {
+      const settle = Promise.withResolvers<void>()
+      pending.push({ questions: questions.length, settle })
+      await settle.promise
+      return {
+        verdicts: questions.map(() => ({ classes: [0], scores: [1] })),
+        seen: questions.map(() => null),
+        times: { inputMs: 0, inferMs: imageMs * questions.length, outputMs: 0 }
+      }
+    }
+  }
+  return {
+    engine: engine as Partial<Engine> as Engine,
+    pending,
+    answer: () => pending.shift()?.settle.resolve(),
+    die() {
+      isUsable = false
+      for (const { settle } of pending.splice(0)) settle.reject(new EngineEnded('killed'))
+      ended.resolve({ how: 'SIGKILL', asked: false })
+    }
+  }
+}
+
+test('a busy engine is sent one batch ahead where images are fast, and none where they are slow', async () => {
+  for (const [imageMs, ahead] of [
+    [1, 1],
+    [11, 0]
+  ] as const) {
+    const one = slow(imageMs)
+    const busy = lane(one.engine, [1], 0)
+    const first = busy.ask([question], { signal })
+    await until(() => one.pending.length === 1)
+    one.answer()
+    await first
+    const rest = busy.ask(Array(4).fill(question), { signal })
+    await until(() => one.pending.length > 0)
+    assert.equal(one.pending.length, 1 + ahead)
+    for (let answered = 0; answered < 4; answered++) {
+      await until(() => one.pending.length > 0)
+      one.answer()
+    }
+    await rest
+  }
+})
+
+test('an engine that dies takes two batches along as one failure, and each image is asked again alone', async () => {
+  const crew = [slow(1), slow(1)]
+  const [dying, next] = crew
+  assert.ok(dying && next)
+  const engines = crew.map(({ engine }) => engine)
+  const busy = lane(() => engines.shift() ?? null, [2], 0)
+  const first = busy.ask([question], { signal })
+  await until(() => dying.pending.length === 1)
+  dying.answer()
+  await first
+  const rest = busy.ask(Array(4).fill(question), { signal })
+  await until(() => dying.pending.length === 2)
+  dying.die()
+  // Two failures would have the next engine wait for a while.
+  await immediate()
+  assert.equal(engines.length, 0)
+  for (let answered = 0; answered < 4; answered++) {
+    await until(() => next.pending.length > 0)
+    assert.deepEqual(
+      next.pending.map(({ questions }) => questions),
+      [1]
+    )
+    next.answer()
+  }
+  assert.equal((await rest).verdicts.length, 4)
 })
