@@ -4,7 +4,7 @@
  * A file without a name, in memory where the system has a place for that, which both processes have open. A
  * socket takes some 200 kB at a time, so that both sides are woken several times for one tensor of 224 pixels;
  * here it is one copy in and one out. Linux keeps such a file as pages (tmpfs), without a disk; elsewhere it is
- * a temporary file.
+ * a temporary file. [Why](../../docs/decisions/0019-large-bodies-cross-in-shared-memory.md)
  */
 import { randomUUID } from 'node:crypto'
 import {
