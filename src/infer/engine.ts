@@ -55,13 +55,7 @@ export class Engine {
   #asked = false
 
   constructor() {
-    this.#child = fork(fileURLToPath(new URL('./engine-process.ts', import.meta.url)), {
-      execArgv: [],
-      // No settings, no keys. Two malloc arenas: freed pixels go back to the system.
-      env: { MALLOC_ARENA_MAX: '2' },
-      // In the order of `framesFd` and `sharedFd`.
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', this.#shared.fd ?? 'ignore']
-    })
+    this.#child = this.#fork()
     this.#frames = this.#child.stdio[framesFd] as unknown as Duplex
     // A broken pair means an engine that is ending; `exit` follows and rejects what is pending.
     this.#frames.on('error', () => {})
@@ -78,6 +72,21 @@ export class Engine {
       () => clearTimeout(timer),
       () => clearTimeout(timer)
     )
+  }
+
+  #fork(): ChildProcess {
+    try {
+      return fork(fileURLToPath(new URL('./engine-process.ts', import.meta.url)), {
+        execArgv: [],
+        // No settings, no keys. Two malloc arenas: freed pixels go back to the system.
+        env: { MALLOC_ARENA_MAX: '2' },
+        // In the order of `framesFd` and `sharedFd`.
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', this.#shared.fd ?? 'ignore']
+      })
+    } catch (error) {
+      this.#shared.close()
+      throw error
+    }
   }
 
   get pid(): number | undefined {

@@ -188,7 +188,7 @@ export class Engines {
       statistics: this.#statistics,
       acquire: () => this.#acquire(lane),
       mustYield: () => this.#isFull && this.#starved(lane).length > 0,
-      onFree: () => this.#serveStarved(),
+      onFree: () => this.#serveStarved(lane),
       onEnd: (end) => this.#ended(end, model.key),
       onSeen: (seen) => this.#options.onSeen(model, seen),
       onPoison: (sha256) => this.#options.onPoison({ model: model.key, sha256 })
@@ -200,10 +200,21 @@ export class Engines {
   #acquire(lane: Lane): Engine | null {
     if (this.#isClosed) return null
     if (this.#isFull && !this.#evict(lane)) return null
-    const engine = this.#spare?.isAlive ? this.#spare : new Engine()
+    const engine = this.#spare?.isAlive ? this.#spare : this.#make()
     this.#spare = undefined
     setImmediate(() => this.#startSpare())
     return engine
+  }
+
+  /** Null where the system starts no process, which is told like the end of one. */
+  #make(): Engine | null {
+    try {
+      return new Engine()
+    } catch (error) {
+      this.#crashes += 1
+      this.#options.onCrash({ model: null, how: (error as Error).message })
+      return null
+    }
   }
 
   /** Takes an idle engine from the model that was used least recently, `lane` itself excepted. */
@@ -213,6 +224,8 @@ export class Engines {
     return others.some((other) => {
       // A model that has an engine grows only at the cost of models that are wholly idle.
       if (lane.engines.length > 0 && !other.isIdle) return false
+      // It is about to be asked: what came in this turn of the event loop is handed out at its end.
+      if (other.waiting > 0) return false
       return other.yieldEngine() !== undefined
     })
   }
@@ -227,8 +240,8 @@ export class Engines {
     return [...this.#lanes.values()].filter((lane) => lane !== except && lane.isStarved)
   }
 
-  #serveStarved(): void {
-    for (const lane of this.#starved()) lane.pump()
+  #serveStarved(except?: Lane): void {
+    for (const lane of this.#starved(except)) lane.pump()
   }
 
   #ended({ how, asked }: EngineEnd, model: string | null): void {
@@ -242,7 +255,11 @@ export class Engines {
 
   #startSpare(): void {
     if (this.#isClosed || this.#spare !== undefined) return
-    const spare = new Engine()
+    const spare = this.#make()
+    if (spare === null) {
+      this.#startSpareLater()
+      return
+    }
     this.#spare = spare
     spare.started.then(
       () => {
@@ -259,6 +276,10 @@ export class Engines {
 
   #restartSpare(end: EngineEnd): void {
     this.#ended(end, null)
+    this.#startSpareLater()
+  }
+
+  #startSpareLater(): void {
     this.#spareFailures += 1
     const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** (this.#spareFailures - 1))
     this.#spareTimer = setTimeout(() => this.#startSpare(), delay)

@@ -46,8 +46,13 @@ export interface LaneOptions extends BatchRules {
   readonly onPoison: (sha256: string) => void
 }
 
-/** Images that take longer are worth deciding late where they go: the way there is a tenth of it. */
-const aheadMs = 10
+/** How long a model keeps an engine that it has loaded, though others wait for one: or loading is all they do. */
+const sliceMs = 1000
+/**
+ * What an image may take for the next ones to be sent ahead: always, or where more wait than engines are there.
+ * The way to an engine takes half a millisecond; an image that waits behind the wrong one loses more.
+ */
+const [alwaysAheadMs, longLineAheadMs] = [1, 10]
 
 export class Lane {
   readonly model: EngineModel
@@ -59,6 +64,8 @@ export class Lane {
   #lastLoad: Promise<void> = Promise.resolve()
   #fillTimer: NodeJS.Timeout | undefined
   #soon: NodeJS.Immediate | undefined
+  /** Until then it gives no engine to another model, on the clock of performance.now(). */
+  #keepsUntil = 0
   readonly #poison = new Poison()
   /** How the last engine that ended unasked did. */
   #lastExit: string | null = null
@@ -133,6 +140,8 @@ export class Lane {
     const gone = Promise.withResolvers<never>()
     const asked = questions.map((question) => entryFor(question, { priority, caller, trace }))
     const entries = asked.map(({ entry }) => entry).filter((entry) => !this.#poison.refuses(entry))
+    // Those that came in this turn of the event loop need no place where an engine can take them at once.
+    if (this.#line.waiting + entries.length > this.#options.places) this.pump()
     this.#line.admit(entries, this.#pace.perSecond * Math.max(1, this.#crew.size))
     const abort = () => gone.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
@@ -178,9 +187,10 @@ export class Lane {
 
   get #ableAhead(): readonly Engine[] {
     const { imageMs } = this.#pace
-    const isFast = imageMs > 0 && imageMs <= aheadMs
+    const isLong = this.#line.waiting > this.#crew.size
+    const isFast = imageMs > 0 && imageMs <= (isLong ? longLineAheadMs : alwaysAheadMs)
     // A retry goes alone into an engine that has nothing else, or its end would be blamed on another.
-    if (!isFast || this.#line.first?.isRetry || this.#options.mustYield()) return []
+    if (!isFast || this.#line.first?.isRetry || this.#mustYield) return []
     return this.#crew.ableAhead
   }
 
@@ -214,9 +224,12 @@ export class Lane {
   /** Answers what waits and ends; takes nothing new. Settles when its engines have ended. */
   async retire(): Promise<void> {
     this.#isRetired = true
+    // What waits and has an engine to go to is handed over before those that rest are ended.
+    this.pump()
     const { engines } = this
     for (let resting = this.#crew.resting; resting > 0; resting--) this.yieldEngine()
     await Promise.all(engines.map((engine) => engine.ended))
+    while (this.#crew.size > 0) await Promise.all(this.engines.map((engine) => engine.ended))
   }
 
   /** Gives up one idle engine, if there is one, and ends it. */
@@ -245,7 +258,8 @@ export class Lane {
   /** Whether the batch may still fill: it is not full, and its oldest image has not waited long enough. */
   #waitsForMore(): boolean {
     const { maxDelayMs } = this.#options
-    if (maxDelayMs === 0 || isFilled(this.#line.waiting, this.#options)) return false
+    if (maxDelayMs === 0 || this.#isRetired || isFilled(this.#line.waiting, this.#options))
+      return false
     const oldest = Math.min(...this.#line.line.map(({ since }) => since))
     const leftMs = oldest + maxDelayMs - performance.now()
     if (leftMs <= 0) return false
@@ -266,7 +280,8 @@ export class Lane {
       else this.#availability.failed()
     }
     this.#crew.loadEnded(engine)
-    this.#free(engine)
+    this.#keepsUntil = performance.now() + sliceMs
+    this.#free(engine, false)
   }
 
   async #serve(engine: Engine, most: number): Promise<void> {
@@ -281,8 +296,9 @@ export class Lane {
         entries.map(({ question }) => question)
       )
       const until = performance.now()
-      // What was sent ahead has waited in the engine.
-      const since = Math.max(sentAt, work.freeSince)
+      // What was sent ahead has waited in the engine. Two answers may be read at once: then it began earlier.
+      const latest = until - times.inputMs - times.inferMs - times.outputMs
+      const since = Math.max(sentAt, Math.min(work.freeSince, latest))
       work.freeSince = until
       const queued = entries.map((entry) => since - entry.since)
       this.#options.statistics.batchDone(this.model, queued, times)
@@ -298,28 +314,39 @@ export class Lane {
       this.#pace.batchDone(size, until - since, times)
     } catch (error) {
       if (!(error instanceof EngineEnded)) throw error
-      // One end, however many batches it takes along.
-      if (this.#crew.lose(engine)) this.#availability.failed()
-      this.#retry(entries)
+      // One end, however many batches it takes along: the first was running, the other one waited for it.
+      if (this.#crew.lose(engine)) {
+        this.#availability.failed()
+        this.#retry(entries)
+      } else this.#putBack(entries)
     }
+    // Asked while the engine still counts as one of this model.
+    const mustYield = this.#mustYield
     if (this.#crew.end(engine)) this.pump()
-    else this.#free(engine)
+    else this.#free(engine, mustYield)
+  }
+
+  get #mustYield(): boolean {
+    return performance.now() >= this.#keepsUntil && this.#options.mustYield()
   }
 
   /** After loading or a batch: the engine rests, goes on, or makes room for another model's. */
-  #free(engine: Engine): void {
+  #free(engine: Engine, mustYield: boolean): void {
     if (engine.isUsable) {
       const isUnneeded = this.#isRetired && this.#line.waiting === 0
-      if (isUnneeded || this.#options.mustYield()) engine.kill()
+      if (isUnneeded || mustYield) engine.kill()
       else this.#crew.rest(engine)
     }
+    // Whoever it made room for comes before its own next engine.
+    if (mustYield) this.#options.onFree()
     this.pump()
     this.#options.onFree()
   }
 
   #retry(entries: readonly Entry[]): void {
+    // An engine that is ended with the service says nothing about its images.
     if (this.#isClosed) {
-      for (const entry of entries) entry.reject(shuttingDown())
+      this.#putBack(entries)
       return
     }
     const fresh = entries.filter(({ isRetry }) => !isRetry)
@@ -327,7 +354,12 @@ export class Lane {
     for (const entry of entries) {
       if (!fresh.includes(entry)) this.#options.onPoison(this.#poison.add(entry))
     }
-    this.#line.putBack(fresh)
+    this.#putBack(fresh)
+  }
+
+  #putBack(entries: readonly Entry[]): void {
+    if (!this.#isClosed) this.#line.putBack(entries)
+    else for (const entry of entries) entry.reject(shuttingDown())
   }
 
   #ended(engine: Engine, end: EngineEnd): void {

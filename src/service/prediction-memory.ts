@@ -3,6 +3,7 @@
  *
  * A killed api forgets the last second. While the catalogue cannot be written, the newest are kept.
  */
+import { setImmediate as immediate } from 'node:timers/promises'
 import { newId } from '../catalog/id.ts'
 import type { Catalog } from '../catalog/open.ts'
 import {
@@ -34,8 +35,8 @@ interface Answering {
 
 /** Images that wait to be written, at most. */
 const mostWaiting = 20_000
-/** Written at once: a few milliseconds during which nothing else is answered. */
-const rowsAtOnce = 500
+/** Written at once: a millisecond or two during which nothing else is answered. */
+const rowsAtOnce = 200
 const dayMs = 86_400_000
 
 export class PredictionMemory {
@@ -111,6 +112,8 @@ export class PredictionMemory {
       const batch = this.#waiting.splice(0, rowsAtOnce)
       try {
         await unflushed(this.#options.db, (db) => storePredictions(db, batch))
+        // Whoever has asked meanwhile goes first: SQLite itself leaves no room for anybody.
+        await immediate()
       } catch (error) {
         this.#waiting.unshift(...batch)
         throw error

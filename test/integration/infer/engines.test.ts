@@ -375,3 +375,35 @@ test('engines end with a parent that is killed', async (t) => {
   parent.kill('SIGKILL')
   await until(() => pids.filter(isAlive).length === 0)
 })
+
+test('a model that is never idle makes room for one that has no engine', async (t) => {
+  const [busy, other] = await models(t, 2)
+  assert.ok(busy && other)
+  const pool = engines(t, { perModel: 1, processes: 1 })
+  const bytes = await flatImage(255)
+  let isServed = false
+  const client = async () => {
+    while (!isServed) await classify(pool, busy, [{ bytes, top: 1 }], never)
+  }
+  await classify(pool, busy, [{ bytes, top: 1 }], never)
+  const clients = Promise.all([client(), client(), client()])
+  const [verdict] = await classify(pool, other, [{ bytes, top: 1 }], never)
+  isServed = true
+  assert.ok(verdict && !('code' in verdict))
+  await clients
+})
+
+test('unload() lets what was asked in the same moment be answered, and leaves no process', async (t) => {
+  const [model] = await models(t)
+  assert.ok(model)
+  const pool = engines(t, { perModel: 1 })
+  const bytes = await flatImage(255)
+  await classify(pool, model, [{ bytes, top: 1 }], never)
+  const pids = pool.pids(model.key)
+  const asked = classify(pool, model, [{ bytes, top: 1 }], never)
+  await pool.unload(model.serves.model)
+  const [verdict] = await asked
+  assert.equal(winner(verdict), 1)
+  assert.deepEqual(pids.filter(isAlive), [])
+  assert.equal(pool.status.models.length, 0)
+})

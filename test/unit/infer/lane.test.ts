@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as immediate } from 'node:timers/promises'
 import { type Engine, type EngineEnd, EngineEnded } from '../../../src/infer/engine.ts'
-import { Lane } from '../../../src/infer/lane.ts'
+import { Lane, type LaneOptions } from '../../../src/infer/lane.ts'
 import type { EngineModel, Question } from '../../../src/infer/messages.ts'
 import { Statistics } from '../../../src/infer/statistics.ts'
 import { until } from '../../support/until.ts'
@@ -45,7 +45,8 @@ function standIn() {
 function lane(
   engine: Engine | (() => Engine | null),
   preferredSizes: readonly number[],
-  maxDelayMs: number
+  maxDelayMs: number,
+  others: Partial<Pick<LaneOptions, 'mustYield' | 'onFree'>> = {}
 ): Lane {
   return new Lane(model, {
     places: 100,
@@ -60,7 +61,8 @@ function lane(
     onFree() {},
     onEnd() {},
     onSeen() {},
-    onPoison() {}
+    onPoison() {},
+    ...others
   })
 }
 
@@ -93,12 +95,16 @@ function slow(imageMs: number) {
   const pending: { readonly questions: number; readonly settle: PromiseWithResolvers<void> }[] = []
   const ended = Promise.withResolvers<EngineEnd>()
   let isUsable = true
+  let isKilled = false
   const engine = {
     get isUsable() {
       return isUsable
     },
     ended: ended.promise,
-    kill() {},
+    kill() {
+      isUsable = false
+      isKilled = true
+    },
     async load() {},
     async classify(questions: readonly Question[]) {
       const settle = Promise.withResolvers<void>()
@@ -114,6 +120,7 @@ function slow(imageMs: number) {
   return {
     engine: engine as Partial<Engine> as Engine,
     pending,
+    isKilled: () => isKilled,
     answer: () => pending.shift()?.settle.resolve(),
     die() {
       isUsable = false
@@ -145,7 +152,7 @@ test('a busy engine is sent one batch ahead where images are fast, and none wher
   }
 })
 
-test('an engine that dies takes two batches along as one failure, and each image is asked again alone', async () => {
+test('an engine that dies takes two batches along as one failure, and only what it ran is asked again alone', async () => {
   const crew = [slow(1), slow(1)]
   const [dying, next] = crew
   assert.ok(dying && next)
@@ -161,13 +168,43 @@ test('an engine that dies takes two batches along as one failure, and each image
   // Two failures would have the next engine wait for a while.
   await immediate()
   assert.equal(engines.length, 0)
-  for (let answered = 0; answered < 4; answered++) {
+  const again: number[] = []
+  for (let left = 4; left > 0; ) {
     await until(() => next.pending.length > 0)
-    assert.deepEqual(
-      next.pending.map(({ questions }) => questions),
-      [1]
-    )
+    // Nothing is sent ahead beside a retry.
+    assert.equal(next.pending.length, 1)
+    const { questions = 0 } = next.pending[0] ?? {}
+    again.push(questions)
+    left -= questions
     next.answer()
   }
+  assert.deepEqual(again, [2, 1, 1])
   assert.equal((await rest).verdicts.length, 4)
+})
+
+test('a model whose line never ends gives its engine to one that has none, after a while', async (t) => {
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  const one = slow(20)
+  const engines = [one.engine]
+  let isWanted = false
+  const given: string[] = []
+  const busy = lane(() => engines.shift() ?? null, [1], 0, {
+    mustYield: () => isWanted,
+    onFree: () => given.push(one.isKilled() ? 'killed' : 'kept')
+  })
+  const asked = busy.ask(Array(3).fill(question), { signal }).catch(() => {})
+  await until(() => one.pending.length === 1)
+  isWanted = true
+  given.length = 0
+  one.answer()
+  await until(() => one.pending.length === 1)
+  assert.deepEqual(given, ['kept'])
+  now += 1000
+  one.answer()
+  await until(() => one.isKilled())
+  // The other model is told before this one asks for an engine again.
+  assert.equal(given[1], 'killed')
+  busy.close()
+  await asked
 })
