@@ -11,10 +11,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { childrenOf } from '../test/support/processes.ts'
 
 const levels = ['unit', 'integration', 'e2e']
 const wanted = process.argv.slice(2)
@@ -66,7 +66,7 @@ function watchFiles(runner: ChildProcess): NodeJS.Timeout {
   const firstSeen = new Map<number, number>()
   return setInterval(() => {
     const now = performance.now()
-    const children = childrenOf(runner.pid)
+    const children = childrenOf(runner.pid ?? 0)
     for (const pid of firstSeen.keys()) if (!children.includes(pid)) firstSeen.delete(pid)
     for (const pid of children) {
       const since = firstSeen.get(pid) ?? now
@@ -88,13 +88,6 @@ function end(pid: number): void {
   } catch {
     // It has just ended by itself.
   }
-}
-
-/** Where the system does not tell (only Linux does), files are not watched one by one. */
-function childrenOf(pid: number | undefined): number[] {
-  const file = `/proc/${pid}/task/${pid}/children`
-  if (!existsSync(file)) return []
-  return readFileSync(file, 'utf8').split(' ').filter(Boolean).map(Number)
 }
 
 let [code, failed] = await run(globs, Math.min(4, availableParallelism()))

@@ -197,7 +197,10 @@ export class Lane {
   #grow(): void {
     const wanted = this.#line.waiting > 0 && this.#crew.loading === 0
     if (!wanted || this.#crew.size >= this.#options.maxEngines) return
-    if (!this.#availability.mayStart) return
+    if (this.#availability.mayStart) this.#recruit()
+  }
+
+  #recruit(): void {
     const engine = this.#options.acquire()
     if (engine) this.#lastLoad = this.#load(engine)
   }
@@ -211,10 +214,7 @@ export class Lane {
     // What is about to be asked is not the first to go when others need room.
     this.lastUsed = performance.now()
     if (this.#crew.loaded > 0) return
-    if (this.#crew.loading === 0) {
-      const engine = this.#options.acquire()
-      if (engine) this.#lastLoad = this.#load(engine)
-    }
+    if (this.#crew.loading === 0) this.#recruit()
     await this.#lastLoad
     if (this.#crew.size === 0) {
       throw this.#availability.notReady('Cannot load the model: no engine is free')

@@ -11,8 +11,12 @@ export interface Process {
 export function processesOf(pid: number): Process[] {
   const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
   if (command === '') return []
-  const children = read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
-  return [{ pid, command }, ...children.flatMap(processesOf)]
+  return [{ pid, command }, ...childrenOf(pid).flatMap(processesOf)]
+}
+
+/** Those that a process has started itself; none where the system does not tell (only Linux does). */
+export function childrenOf(pid: number): number[] {
+  return read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
 }
 
 function read(file: string): string {

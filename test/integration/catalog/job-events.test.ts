@@ -12,18 +12,7 @@ import { openNodeSqlite } from '../../../src/catalog/node-sqlite.ts'
 import { type Catalog, openCatalog } from '../../../src/catalog/open.ts'
 import type { Metric } from '../../../src/contract/job.ts'
 import { queuedJob, temporaryCatalog, temporaryFolder, writeLog } from '../../support/catalog.ts'
-
-const metric = (epoch: number, changes: Partial<Metric> = {}): Metric => ({
-  stage: 'train',
-  epoch,
-  at: '2026-01-01T00:00:00Z',
-  loss: 1 / epoch,
-  accuracy: 0.5,
-  validation: { loss: 1, accuracy: 0.5 },
-  learningRate: 0.1,
-  imagesPerSecond: 100,
-  ...changes
-})
+import { metric } from '../../support/metric.ts'
 
 const all = (db: Catalog, id: string) => jobEvents(db, { id, after: 0, limit: 100_000 })
 

@@ -9,7 +9,7 @@ import { settleAttempt } from '../../../src/catalog/job-outcome.ts'
 import { cancelJob, deleteJob } from '../../../src/catalog/jobs.ts'
 import { type Catalog, openCatalog } from '../../../src/catalog/open.ts'
 import type { JobEvent } from '../../../src/contract/internal.ts'
-import { Job, type Metric } from '../../../src/contract/job.ts'
+import { Job } from '../../../src/contract/job.ts'
 import type { Problem } from '../../../src/contract/problem.ts'
 import { problems } from '../../../src/http/plugins/problem.ts'
 import { type JobEventRoutesOptions, jobEventRoutes } from '../../../src/http/routes/job-events.ts'
@@ -18,6 +18,7 @@ import { JobFeed, type JobFeedOptions } from '../../../src/service/job-feed.ts'
 import { apiApp, quiet } from '../../support/api-app.ts'
 import { queuedJob, temporaryCatalog, temporaryFolder, writeLog } from '../../support/catalog.ts'
 import { openEvents, type ReceivedEvent } from '../../support/event-reader.ts'
+import { metric } from '../../support/metric.ts'
 import { until } from '../../support/until.ts'
 
 type Choices = Partial<JobFeedOptions> & Omit<Partial<JobEventRoutesOptions>, 'feed'>
@@ -33,18 +34,6 @@ async function serve(t: TestContext, db: Catalog, choices: Choices = {}) {
   t.after(() => app.close())
   return { app, feed, address: (id: string) => `${url}/v1/jobs/${id}/events` }
 }
-
-const metric = (epoch: number, changes: Partial<Metric> = {}): Metric => ({
-  stage: 'train',
-  epoch,
-  at: '2026-01-01T00:00:00Z',
-  loss: 1 / epoch,
-  accuracy: 0.5,
-  validation: { loss: 1, accuracy: 0.5 },
-  learningRate: 0.1,
-  imagesPerSecond: 100,
-  ...changes
-})
 
 const log = (message: string): JobEvent => ({
   type: 'log',

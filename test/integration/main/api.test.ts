@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { publishVersion } from '../../../src/catalog/publish-version.ts'
 import type { DriftReport } from '../../../src/contract/drift.ts'
 import { brightClassifier, brightLabels, brightNetwork } from '../../support/bright-classifier.ts'
 import { temporaryFolder } from '../../support/catalog.ts'
+import { type ListeningApi, listening } from '../../support/forked-api.ts'
 import { flatImage } from '../../support/images.ts'
 import { publication } from '../../support/publication.ts'
 import { readJson } from '../../support/read-json.ts'
@@ -20,12 +21,9 @@ import { until } from '../../support/until.ts'
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 const preload = file('support/report-tensorflow.ts')
 
-interface Api {
-  readonly url: string
-  readonly process: ChildProcess
+interface Api extends ListeningApi {
   readonly dataDir: string
   readonly report: string
-  output(): string
 }
 
 async function startApi(t: TestContext, env: Record<string, string> = {}): Promise<Api> {
@@ -37,23 +35,7 @@ async function startApi(t: TestContext, env: Record<string, string> = {}): Promi
     env: { PATH: process.env.PATH, TENSORFLOW_REPORT: report, ...settings, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
-  t.after(() => child.kill('SIGKILL'))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk) => {
-      output += chunk
-    })
-  }
-  const ended = once(child, 'exit').then(() => assert.fail(`the api ended: ${output}`))
-  const [message] = await Promise.race([once(child, 'message'), ended])
-  ended.catch(() => {})
-  return {
-    url: (message as { url: string }).url,
-    process: child,
-    dataDir,
-    report,
-    output: () => output
-  }
+  return { ...(await listening(t, child)), dataDir, report }
 }
 
 interface Readiness {

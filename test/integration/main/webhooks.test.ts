@@ -1,24 +1,19 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { temporaryFolder } from '../../support/catalog.ts'
+import { type ListeningApi, listening } from '../../support/forked-api.ts'
 import { until } from '../../support/until.ts'
 import { isSigned, webhookReceiver } from '../../support/webhook-receiver.ts'
 
 const script = fileURLToPath(new URL('../../../src/main/api.ts', import.meta.url))
 
-interface Api {
-  readonly url: string
-  readonly process: ChildProcess
-  output(): string
-}
-
 /** An api without Redis: what is told does not depend on it. */
-async function startApi(t: TestContext, dataDir: string): Promise<Api> {
+async function startApi(t: TestContext, dataDir: string): Promise<ListeningApi> {
   const child = fork(script, {
     env: {
       PATH: process.env.PATH,
@@ -30,21 +25,11 @@ async function startApi(t: TestContext, dataDir: string): Promise<Api> {
     },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc']
   })
-  t.after(() => child.kill('SIGKILL'))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk) => {
-      output += chunk
-    })
-  }
-  const ended = once(child, 'exit').then(() => assert.fail(`the api ended: ${output}`))
-  const [message] = await Promise.race([once(child, 'message'), ended])
-  ended.catch(() => {})
-  return { url: (message as { url: string }).url, process: child, output: () => output }
+  return listening(t, child)
 }
 
 /** A job on a dataset whose import waits for Redis, cancelled: the shortest life of a job. */
-async function cancelledJob({ url }: Api, webhook: object): Promise<string> {
+async function cancelledJob({ url }: ListeningApi, webhook: object): Promise<string> {
   const form = new FormData()
   form.set('name', 'digits')
   form.set('file', new Blob(['not read before Redis is there']), 'digits.zip')
